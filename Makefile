@@ -1,0 +1,44 @@
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+BIN := .venv/bin
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
+
+.venv/ready: requirements-dev.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12")'
+	$(PYTHON) -m venv --clear .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@
+
+venv: .venv/ready ## make .venv from the lock
+
+check: .venv/ready ## lint, format, types, import contract
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: .venv/ready ## all tests but those against a real vLLM
+	$(BIN)/python -m pytest
+
+test-vllm: .venv/ready ## the story against a real vLLM at MONITOR_TEST_VLLM_URL
+	@test -n "$$MONITOR_TEST_VLLM_URL" || { echo "set MONITOR_TEST_VLLM_URL, e.g. http://127.0.0.1:8000"; exit 2; }
+	$(BIN)/python -m pytest -m real_vllm -s tests/real_vllm
+
+bench: .venv/ready ## what the monitor costs: one table
+	$(BIN)/python tests/bench/overhead.py
+
+goldens: .venv/ready ## rewrite goldens and generated docs; the diff is the review
+	MONITOR_TEST_GOLDENS=1 $(BIN)/python -m pytest -q tests/test_goldens.py
+
+lock: ## resolve the dependencies again (needs uv)
+	uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --quiet --python-version 3.11 pyproject.toml -o requirements.lock
+	uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --quiet --python-version 3.11 --extra dev pyproject.toml -o requirements-dev.lock
+
+fix: .venv/ready ## let ruff mend what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+.PHONY: help venv check test test-vllm bench goldens lock fix

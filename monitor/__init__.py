@@ -1,0 +1,1 @@
+"""Notices when a vLLM server gets slower than the day its baseline was captured."""

@@ -1,0 +1,1 @@
+"""Synthetic requests that measure what a user would feel."""

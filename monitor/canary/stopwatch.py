@@ -1,0 +1,55 @@
+"""One stopwatch per process: while a canary is timed, heavy work waits, and the event loop's lateness is measured."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+TICK = 0.005
+
+
+class Lag:
+    """How late the event loop ran at worst, in seconds, since the last `take`."""
+
+    def __init__(self) -> None:
+        self._worst = 0.0
+
+    def take(self) -> float:
+        """Give the worst lateness since the last call and begin anew."""
+        worst, self._worst = self._worst, 0.0
+        return worst
+
+    async def watch(self, tick: float) -> None:
+        """Measure for ever, every `tick` seconds."""
+        loop = asyncio.get_running_loop()
+        due = loop.time() + tick
+        while True:
+            await asyncio.sleep(due - loop.time())
+            now = loop.time()
+            self._worst = max(self._worst, now - due)
+            due = now + tick
+
+
+class Stopwatch:
+    """Taken by one canary at a time; `settled` lets heavy work wait for it, though not for long."""
+
+    def __init__(self) -> None:
+        self._free = asyncio.Lock()
+
+    @asynccontextmanager
+    async def timing(self) -> AsyncIterator[Lag]:
+        """Hold the stopwatch and measure the loop's lag meanwhile."""
+        async with self._free:
+            lag = Lag()
+            ticker = asyncio.create_task(lag.watch(TICK))
+            try:
+                yield lag
+            finally:
+                ticker.cancel()
+                with suppress(asyncio.CancelledError):
+                    await ticker
+
+    async def settled(self, patience: float) -> None:
+        """Return when no canary is being timed, or after `patience` seconds: a slow probe must not stop the heart."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(patience), self._free:
+                return

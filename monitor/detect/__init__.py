@@ -1,0 +1,1 @@
+"""Baseline x live probes -> regression findings. Pure: no clock, no I/O."""

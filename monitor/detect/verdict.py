@@ -1,0 +1,212 @@
+"""The first judgement: disjoint blocks of probes against the baseline, with an effect gate that the baseline sets.
+
+A block of successive probes is slow if the median of their ratios to the baseline reaches the gate. Two slow blocks
+in a row are a finding; it ends after two blocks in a row that are not. State goes in and comes out as a frozen value.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from statistics import median
+
+from monitor.detect.strata import METRICS, stratum, unusable
+from monitor.model import Baseline, Finding, Judgement, Probe, Series, Severity
+from monitor.stats import block_medians, quantile
+
+BLOCK = 5
+"""Probes in a block: the median of five outvotes two stragglers."""
+STREAK = 2
+"""Disjoint blocks in a row that must agree before a finding begins or ends."""
+MIN_SAMPLES = 20
+"""A stratum with fewer baseline samples is not judged: its spread would be a guess."""
+FLOOR = 0.10
+"""The smallest effect that is ever called a regression: what neither the baseline nor a user can tell is no finding."""
+NOISE_MARGIN = 1.3
+"""How far beyond the baseline's own slowest blocks a block must be; finite baselines understate their spread."""
+HUMBLE_SPAN = 86_400.0
+HUMBLE_EFFECT = 0.20
+"""A baseline shorter than a day cannot know how hours differ: below this effect it only informs."""
+SEVERE_EFFECT = 0.50
+"""From this effect on the finding is critical."""
+
+
+@dataclass(frozen=True, slots=True)
+class Yardstick:
+    """What a stratum of the baseline says is normal: the typical value, and the ratio from which a block is slow."""
+
+    typical: float
+    gate: float
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """One probe's value beside what the baseline expects of it."""
+
+    at: float
+    value: float
+    yardstick: Yardstick
+
+    @property
+    def ratio(self) -> float:
+        """Now / baseline."""
+        return self.value / self.yardstick.typical
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """What is remembered of one metric of one profile."""
+
+    metric: str
+    profile: str
+    block: tuple[Scored, ...] = ()
+    last: tuple[Scored, ...] = ()
+    slow: int = 0
+    fine: int = 0
+    onset: float | None = None
+    found: bool = False
+    worst: float = 1.0
+    usable_at: float | None = None
+    why: str = "no probes yet"
+
+    @property
+    def ratio(self) -> float | None:
+        """Now / baseline of the last whole block."""
+        return median(scored.ratio for scored in self.last) if self.last else None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What one step of judging gives: findings, the keys that could be judged, and a word on each metric."""
+
+    findings: tuple[Finding, ...]
+    judged: frozenset[str]
+    judgements: tuple[Judgement, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What the operator chose: seconds of evidence before a finding opens, and after which silence is not judged."""
+
+    opens_after: float
+    stale_after: float
+
+
+Arms = tuple[Arm, ...]
+
+
+def fresh(profiles: Iterable[str]) -> Arms:
+    """Give the state before the first probe."""
+    return tuple(Arm(metric, profile) for profile in profiles for metric in METRICS)
+
+
+@lru_cache(maxsize=256)
+def yardstick(series: Series) -> Yardstick:
+    """Read from a stratum's sample what is typical and what it can resolve."""
+    typical = median(series.values)
+    slowest = quantile(block_medians(series.values, BLOCK), 0.995) / typical
+    return Yardstick(typical, 1 + max(FLOOR, NOISE_MARGIN * (slowest - 1)))
+
+
+def step(arms: Arms, baseline: Baseline, probes: Iterable[Probe]) -> Arms:
+    """Take finished probes in, in time order; whole state in, whole state out."""
+    known = {(series.metric, series.stratum): series for series in baseline.series}
+    for probe in probes:
+        arms = tuple(_fed(arm, known, probe) if arm.profile == probe.profile else arm for arm in arms)
+    return arms
+
+
+def judge(arms: Arms, target: str, baseline: Baseline, at: float, policy: Policy) -> Verdict:
+    """Say what the state means at a moment: silence longer than `stale_after` is neither a finding nor a recovery."""
+    reasons = [(arm, _unjudged(arm, at, policy)) for arm in arms]
+    judgements = tuple(
+        Judgement(arm.metric, arm.profile, None if reason else arm.ratio, reason) for arm, reason in reasons
+    )
+    judged = {_key(target, arm, info=info) for arm, reason in reasons if not reason for info in (True, False)}
+    findings = tuple(_finding(arm, target, baseline, policy) for arm, reason in reasons if arm.found and not reason)
+    return Verdict(findings, frozenset(judged), judgements)
+
+
+def unjudged(profiles: Iterable[str], reason: str) -> tuple[Judgement, ...]:
+    """Say for all metrics why none can be judged."""
+    return tuple(Judgement(arm.metric, arm.profile, None, reason) for arm in fresh(profiles))
+
+
+def _fed(arm: Arm, known: dict[tuple[str, str], Series], probe: Probe) -> Arm:
+    why = unusable(probe)
+    value = getattr(probe, arm.metric)
+    if why or value is None:
+        return replace(arm, why=why or "the answer was too short")
+    series = known.get((arm.metric, stratum(probe)))
+    if series is None or len(series.values) < MIN_SAMPLES:
+        return replace(arm, why=f"the baseline has too few samples of {stratum(probe)}")
+    block = (*arm.block, Scored(probe.at, value, yardstick(series)))
+    arm = replace(arm, block=block, usable_at=probe.at, why="")
+    return _closed_block(arm) if len(block) == BLOCK else arm
+
+
+def _closed_block(arm: Arm) -> Arm:
+    block = arm.block
+    ratio = median(scored.ratio for scored in block)
+    gate = max(scored.yardstick.gate for scored in block)
+    # Between opening and closing lies a band: a server that hovers at the gate must not flap.
+    slow = ratio >= (1 + (gate - 1) / 2 if arm.found else gate)
+    arm = replace(arm, block=(), last=block)
+    return _after_slow(arm, ratio, gate) if slow else _after_fine(arm)
+
+
+def _after_slow(arm: Arm, ratio: float, gate: float) -> Arm:
+    first = next((scored.at for scored in arm.last if scored.ratio >= gate), arm.last[0].at)
+    onset = arm.onset if arm.slow or arm.found else first
+    slow = arm.slow + 1
+    return replace(arm, slow=slow, fine=0, onset=onset, found=arm.found or slow >= STREAK, worst=max(arm.worst, ratio))
+
+
+def _after_fine(arm: Arm) -> Arm:
+    fine = arm.fine + 1
+    if arm.found and fine < STREAK:
+        return replace(arm, slow=0, fine=fine)
+    return replace(arm, slow=0, fine=fine, found=False, onset=None, worst=1.0)
+
+
+def _unjudged(arm: Arm, at: float, policy: Policy) -> str:
+    if arm.usable_at is None:
+        return arm.why
+    if at - arm.usable_at > policy.stale_after:
+        return arm.why or "no probes lately"
+    return "" if arm.last else f"fewer than {BLOCK} probes yet"
+
+
+def _severity(arm: Arm, baseline: Baseline) -> Severity:
+    times = [at for series in baseline.series for at in (series.times[0], series.times[-1])]
+    effect = arm.worst - 1
+    if effect < HUMBLE_EFFECT and max(times) - min(times) < HUMBLE_SPAN:
+        return "info"
+    return "critical" if effect >= SEVERE_EFFECT else "warning"
+
+
+def _key(target: str, arm: Arm, *, info: bool) -> str:
+    # An effect that grows beyond info is a finding of its own, so that growing is told like opening.
+    return f"regression:{target}:{arm.profile}:{arm.metric}" + (":info" if info else "")
+
+
+def _finding(arm: Arm, target: str, baseline: Baseline, policy: Policy) -> Finding:
+    now = median(scored.value for scored in arm.last)
+    expected = median(scored.yardstick.typical for scored in arm.last)
+    change = (arm.ratio or 1.0) - 1
+    severity = _severity(arm, baseline)
+    return Finding(
+        key=_key(target, arm, info=severity == "info"),
+        kind="regression",
+        severity=severity,
+        subject=f"{arm.profile} {arm.metric}",
+        group=f"regression:{target}",
+        summary=f"{target}: canary {arm.metric.upper()} {expected * 1e3:.3g} → {now * 1e3:.3g} ms ({change:+.0%}) "
+        f"against baseline {baseline.name!r}, profile {arm.profile}",
+        remedy="compare what changed since then: image, arguments, host tuning, neighbours; "
+        "if the new speed is intended, capture a new baseline",
+        hold=policy.opens_after,
+        onset=arm.onset,
+        observed=f"{now:.6g}",
+        expected=f"{expected:.6g}",
+        evidence={"change_ratio": change, "probes": float(BLOCK * max(arm.slow, STREAK)), "unit": "seconds"},
+    )

@@ -1,0 +1,196 @@
+"""The nouns that the parts of the monitor pass to each other: frozen values, no behaviour but what follows from them.
+
+Units: seconds, bytes, ratios 0..1, tokens; times are Unix seconds; `None` is "not known", never zero.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+Labels = tuple[tuple[str, str], ...]
+Outcome = Literal["ok", "timeout", "unreachable", "rejected", "broken"]
+Severity = Literal["info", "warning", "critical"]
+Kind = Literal["regression", "tuning", "health"]
+
+SEVERITIES: tuple[Severity, ...] = ("info", "warning", "critical")
+
+
+def labels(**pairs: str) -> Labels:
+    """Give label pairs in their one canonical order."""
+    return tuple(sorted(pairs.items()))
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One number, measured once; `metric` is a sample name of the catalogue, which also says the unit."""
+
+    metric: str
+    value: float
+    at: float
+    labels: Labels = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One setting as found. `value` None means unreadable, and then `why` says what stands in the way."""
+
+    name: str
+    value: str | None
+    path: str = ""
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What one collector saw and how the look went; a failed look (`error` not empty) carries no data."""
+
+    source: str
+    at: float
+    took: float
+    readings: tuple[Reading, ...] = ()
+    facts: tuple[Fact, ...] = ()
+    error: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Whether the look succeeded."""
+        return not self.error
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What a server is busy with: requests running and waiting, KV cache in use (ratio, None where not told)."""
+
+    running: float
+    waiting: float
+    kv_usage: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """One canary request. Latencies are None unless really measured; `lag` is the worst loop delay meanwhile."""
+
+    at: float
+    profile: str
+    version: str
+    outcome: Outcome
+    connect: float | None = None
+    ttft: float | None = None
+    tpot: float | None = None
+    e2e: float | None = None
+    itls: tuple[float, ...] = ()
+    prompt_tokens: int | None = None
+    output_tokens: int | None = None
+    before: Load | None = None
+    after: Load | None = None
+    lag: float = 0.0
+    warmup: bool = False
+    answer: str = ""
+    detail: str = ""
+
+    @property
+    def itl_max(self) -> float | None:
+        """The longest gap between two chunks that carried tokens, in seconds."""
+        return max(self.itls, default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What must be equal for a comparison to mean anything. Versions and arguments are facts: causes, not contexts."""
+
+    model: str
+    endpoint: str
+
+    @property
+    def key(self) -> str:
+        """Twelve hexadecimal digits that stand for this context."""
+        return hashlib.sha256(f"{self.model}\n{self.endpoint}".encode()).hexdigest()[:12]
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """The values of one metric in one stratum (like with like), in time order, with their times."""
+
+    metric: str
+    stratum: str
+    times: tuple[float, ...]
+    values: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """How a server behaved when all was well: the sample itself, not a summary, so that tests can be changed later."""
+
+    name: str
+    context: Context
+    captured_at: float
+    series: tuple[Series, ...]
+    facts: tuple[Fact, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something is wrong, as long as it is found: the same `key` on each beat on which it holds.
+
+    `group` names what a person is told once (TTFT and TPOT of one slow server are one message). It opens after
+    `hold` seconds, counted from `onset` where the judge knows one, else from when it was first seen.
+    """
+
+    key: str
+    kind: Kind
+    severity: Severity
+    subject: str
+    group: str
+    summary: str
+    remedy: str
+    hold: float
+    onset: float | None = None
+    observed: str = ""
+    expected: str = ""
+    evidence: Mapping[str, float | str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenFinding:
+    """A finding that the ledger holds open: since when it held (`since`), and when it was opened."""
+
+    finding: Finding
+    since: float
+    opened_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Flip:
+    """A finding opened or closed: the only thing a sink ever sees. `tell` is False inside an incident already told."""
+
+    finding: Finding
+    opened: bool
+    since: float
+    at: float
+    tell: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What could be said of one metric of one profile now. `unjudged` is the reason if nothing could."""
+
+    metric: str
+    profile: str
+    ratio: float | None
+    unjudged: str
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """Everything that was seen, found and decided at one moment; export and web show the latest."""
+
+    target: str
+    at: float
+    took: float
+    snapshots: tuple[Snapshot, ...]
+    readings: tuple[Reading, ...]
+    probes: tuple[Probe, ...]
+    judgements: tuple[Judgement, ...]
+    open: tuple[OpenFinding, ...]
+    baseline: Baseline | None

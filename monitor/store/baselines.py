@@ -1,0 +1,135 @@
+"""Captured baselines: kept whole or not at all, one of each endpoint active."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Engine, delete, func, insert, select, update
+
+from monitor.model import Baseline, Context, Fact, Series
+from monitor.store.schema import StoreError
+from monitor.store.tables import BASELINE, FACT, VALUE
+
+
+@dataclass(frozen=True, slots=True)
+class BaselineInfo:
+    """A stored baseline without its sample."""
+
+    name: str
+    context: Context
+    captured_at: float
+    active: bool
+    values: int
+
+
+class Baselines:
+    """Every method is one transaction; blocking: call through `asyncio.to_thread` from async code."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def save(self, baseline: Baseline) -> None:
+        """Keep a baseline and make it its endpoint's active one; raises StoreError if the name is taken."""
+        with self._engine.begin() as connection:
+            if connection.scalar(select(BASELINE.c.id).where(BASELINE.c.name == baseline.name)) is not None:
+                raise StoreError(f"baseline {baseline.name!r} exists; choose another name, or drop it first")
+            key = connection.execute(insert(BASELINE).values(**_row(baseline))).inserted_primary_key
+            assert key is not None  # noqa: S101 - SQLAlchemy: a single-row insert has one
+            connection.execute(insert(VALUE), _value_rows(key[0], baseline.series))
+            if baseline.facts:
+                connection.execute(insert(FACT), [_fact_row(key[0], fact) for fact in baseline.facts])
+            _activate(connection, baseline.name, baseline.context.endpoint)
+
+    def all(self) -> tuple[BaselineInfo, ...]:
+        """List the baselines, oldest first."""
+        count = select(func.count()).where(VALUE.c.baseline_id == BASELINE.c.id).scalar_subquery()
+        query = select(BASELINE, count.label("size")).order_by(BASELINE.c.captured_at)
+        with self._engine.begin() as connection:
+            rows = connection.execute(query).all()
+        return tuple(
+            BaselineInfo(row.name, Context(row.model, row.endpoint), row.captured_at, row.active, row.size)
+            for row in rows
+        )
+
+    def get(self, name: str) -> Baseline:
+        """Give a baseline by name; raises StoreError if there is none."""
+        found = self._find(BASELINE.c.name == name)
+        if found is None:
+            known = ", ".join(info.name for info in self.all()) or "none captured yet"
+            raise StoreError(f"there is no baseline {name!r}; known: {known}")
+        return found
+
+    def active(self, endpoint: str) -> Baseline | None:
+        """Give the baseline that an endpoint is judged against."""
+        return self._find((BASELINE.c.endpoint == endpoint) & BASELINE.c.active)
+
+    def active_name(self, endpoint: str) -> str | None:
+        """Name the active baseline of an endpoint: cheap enough for each beat."""
+        query = select(BASELINE.c.name).where(BASELINE.c.endpoint == endpoint, BASELINE.c.active)
+        with self._engine.begin() as connection:
+            return connection.scalar(query)
+
+    def use(self, name: str) -> None:
+        """Make a baseline its endpoint's active one; raises StoreError if there is none of that name."""
+        endpoint = self.get(name).context.endpoint
+        with self._engine.begin() as connection:
+            _activate(connection, name, endpoint)
+
+    def drop(self, name: str) -> None:
+        """Forget a baseline; raises StoreError if there is none of that name."""
+        self.get(name)
+        with self._engine.begin() as connection:
+            key = connection.scalar(select(BASELINE.c.id).where(BASELINE.c.name == name))
+            connection.execute(delete(VALUE).where(VALUE.c.baseline_id == key))
+            connection.execute(delete(FACT).where(FACT.c.baseline_id == key))
+            connection.execute(delete(BASELINE).where(BASELINE.c.id == key))
+
+    def _find(self, condition: ColumnElement[bool]) -> Baseline | None:
+        with self._engine.begin() as connection:
+            row = connection.execute(select(BASELINE).where(condition)).first()
+            if row is None:
+                return None
+            columns = (VALUE.c.metric, VALUE.c.stratum, VALUE.c.at, VALUE.c.value)
+            mine = VALUE.c.baseline_id == row.id
+            values = connection.execute(select(*columns).where(mine).order_by(*columns[:3], VALUE.c.id)).all()
+            settings = (FACT.c.fact, FACT.c.value, FACT.c.path, FACT.c.why)
+            facts = connection.execute(select(*settings).where(FACT.c.baseline_id == row.id)).all()
+        context = Context(row.model, row.endpoint)
+        return Baseline(row.name, context, row.captured_at, _series(values), tuple(Fact(*fact) for fact in facts))
+
+
+def _row(baseline: Baseline) -> dict[str, Any]:
+    context = baseline.context
+    return {
+        "name": baseline.name,
+        "model": context.model,
+        "endpoint": context.endpoint,
+        "captured_at": baseline.captured_at,
+        "active": False,
+    }
+
+
+def _value_rows(key: int, series: Iterable[Series]) -> list[dict[str, Any]]:
+    return [
+        {"baseline_id": key, "metric": one.metric, "stratum": one.stratum, "at": at, "value": value}
+        for one in series
+        for at, value in zip(one.times, one.values, strict=True)
+    ]
+
+
+def _fact_row(key: int, fact: Fact) -> dict[str, Any]:
+    return {"baseline_id": key, "fact": fact.name, "value": fact.value, "path": fact.path, "why": fact.why}
+
+
+def _series(rows: Sequence[Any]) -> tuple[Series, ...]:
+    """Group rows that come sorted by metric and stratum."""
+    grouped = ((key, list(group)) for key, group in groupby(rows, lambda row: (row.metric, row.stratum)))
+    return tuple(
+        Series(metric, stratum, tuple(row.at for row in group), tuple(row.value for row in group))
+        for (metric, stratum), group in grouped
+    )
+
+
+def _activate(connection: Connection, name: str, endpoint: str) -> None:
+    connection.execute(update(BASELINE).where(BASELINE.c.endpoint == endpoint).values(active=BASELINE.c.name == name))

@@ -1,0 +1,66 @@
+"""Opening the database: where it is, and how SQLite must be told to behave."""
+
+import os
+import sqlite3
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+
+from monitor.store.schema import StoreError, upgrade
+
+BUSY_MS = 5000
+"""How long a writer waits for another one before it gives up; every transaction here takes milliseconds."""
+
+
+def default_url(env: Mapping[str, str], uid: int) -> str:
+    """Say where the store is when nobody chose: the same place from any working directory."""
+    home = Path(env.get("HOME") or "/")
+    state = Path(env.get("XDG_STATE_HOME") or ("/var/lib" if uid == 0 else home / ".local" / "state"))
+    return f"sqlite:///{state / 'vllm-monitor' / 'monitor.db'}"
+
+
+def connect(url: str) -> Engine:
+    """Open the database and bring its schema up to date.
+
+    Raises:
+        StoreError: it cannot be opened, is no database, or is not ours; nothing in it was changed.
+    """
+    url = url or default_url(os.environ, os.getuid())
+    try:
+        parsed = make_url(url)
+        shown = parsed.render_as_string(hide_password=True)
+        if parsed.get_backend_name() == "sqlite" and parsed.database:
+            Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+        engine = create_engine(parsed)
+        if engine.dialect.name == "sqlite":
+            event.listen(engine, "connect", _on_connect)
+            event.listen(engine, "begin", _on_begin)
+        with engine.begin() as connection:
+            upgrade(connection)
+    except (ArgumentError, ImportError) as error:
+        raise StoreError(f"[store] url is not usable: {error}") from None
+    except (SQLAlchemyError, OSError, StoreError) as error:
+        raise StoreError(f"store {shown} cannot be used: {reason(error)}") from None
+    return engine
+
+
+def reason(error: Exception) -> str:
+    """Give a database error's own words, without SQL and without parameters."""
+    return str(getattr(error, "orig", None) or error)
+
+
+def _on_connect(connection: sqlite3.Connection, _record: Any) -> None:  # noqa: ANN401 - SQLAlchemy's pool record
+    # We begin transactions ourselves: pysqlite's own way commits before DDL, and a half-made schema would stay.
+    connection.isolation_level = None
+    connection.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = NORMAL")
+    connection.execute("PRAGMA foreign_keys = ON")
+
+
+def _on_begin(connection: Connection) -> None:
+    # At once the writer's lock: a transaction that begins as a reader can be refused in its middle.
+    connection.exec_driver_sql("BEGIN IMMEDIATE")

@@ -1,0 +1,92 @@
+"""What was measured and what changed: probes, samples, facts, and what holds the canary."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from typing import Any
+
+from sqlalchemy import Engine, delete, func, insert, select, update
+
+from monitor.model import Fact, Load, Probe, Reading
+from monitor.store.tables import DELIVERY, EVENT, FACT_CHANGE, FINDING, PROBE, SAMPLE
+
+
+class History:
+    """Every method is one transaction; blocking: call through `asyncio.to_thread` from async code."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def remember(self, target: str, probes: Iterable[Probe], samples: Iterable[Reading]) -> None:
+        """Keep what one beat measured."""
+        rows = [{"target": target, "at": probe.at, "probe": asdict(probe)} for probe in probes]
+        values = [
+            {"target": target, "at": one.at, "metric": one.metric, "labels": dict(one.labels), "value": one.value}
+            for one in samples
+        ]
+        with self._engine.begin() as connection:
+            if rows:
+                connection.execute(insert(PROBE), rows)
+            if values:
+                connection.execute(insert(SAMPLE), values)
+
+    def probes(self, target: str, since: float) -> tuple[Probe, ...]:
+        """Give the probes from a moment on, in time order."""
+        query = select(PROBE.c.probe).where(PROBE.c.target == target, PROBE.c.at >= since).order_by(PROBE.c.at)
+        with self._engine.begin() as connection:
+            return tuple(_probe(row) for row in connection.scalars(query))
+
+    def note_facts(self, scope: str, facts: Iterable[Fact], at: float) -> None:
+        """Keep what changed since the last note; a first sight is a change from nothing."""
+        table = FACT_CHANGE.c
+        newest = select(func.max(table.id)).where(table.scope == scope).group_by(table.fact)
+        with self._engine.begin() as connection:
+            query = select(table.fact, table.value).where(table.id.in_(newest))
+            known = dict(connection.execute(query).tuples().all())
+            rows = [
+                {
+                    "scope": scope,
+                    "fact": fact.name,
+                    "at": at,
+                    "before": known.get(fact.name),
+                    "value": fact.value,
+                    "accepted": False,
+                }
+                for fact in facts
+                if fact.name not in known or known[fact.name] != fact.value
+            ]
+            if rows:
+                connection.execute(insert(FACT_CHANGE), rows)
+
+    def seen(self, scope: str) -> bool:
+        """Tell whether anything was ever noted of a scope."""
+        query = select(FACT_CHANGE.c.id).where(FACT_CHANGE.c.scope == scope).limit(1)
+        with self._engine.begin() as connection:
+            return connection.scalar(query) is not None
+
+    def pause(self, endpoint: str, kind: str, at: float, until: float) -> None:
+        """Hold the canaries of an endpoint until a moment; saying it again moves that moment, also to now."""
+        mine = (EVENT.c.scope == endpoint) & (EVENT.c.kind == kind) & (EVENT.c.until > at)
+        with self._engine.begin() as connection:
+            if connection.execute(update(EVENT).where(mine).values(until=until)).rowcount == 0:
+                connection.execute(insert(EVENT).values(scope=endpoint, kind=kind, at=at, until=until, text=""))
+
+    def paused(self, endpoint: str, at: float) -> bool:
+        """Tell whether something holds the canaries of an endpoint."""
+        query = select(EVENT.c.id).where(EVENT.c.scope == endpoint, EVENT.c.until > at).limit(1)
+        with self._engine.begin() as connection:
+            return connection.scalar(query) is not None
+
+    def prune(self, before: float) -> None:
+        """Forget history older than a moment; baselines, facts, open findings and undelivered messages stay."""
+        with self._engine.begin() as connection:
+            connection.execute(delete(PROBE).where(PROBE.c.at < before))
+            connection.execute(delete(SAMPLE).where(SAMPLE.c.at < before))
+            connection.execute(delete(EVENT).where(EVENT.c.until < before))
+            connection.execute(delete(FINDING).where(FINDING.c.closed_at < before))
+            past = (DELIVERY.c.delivered_at < before) | (DELIVERY.c.shadow & (DELIVERY.c.at < before))
+            connection.execute(delete(DELIVERY).where(past))
+
+
+def _probe(row: Mapping[str, Any]) -> Probe:
+    loads = {key: Load(**row[key]) if row[key] else None for key in ("before", "after")}
+    return Probe(**{**row, **loads, "itls": tuple(row["itls"])})

@@ -1,0 +1,94 @@
+"""Findings that open and close, and the messages about them until they are delivered."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from sqlalchemy import Engine, func, insert, select, update
+
+from monitor.model import Finding, Flip, OpenFinding
+from monitor.store.tables import DELIVERY, FINDING
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A message for one sink; a shadow message only records what would have been sent."""
+
+    sink: str
+    message: Mapping[str, Any]
+    shadow: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A message waiting in the outbox."""
+
+    id: int
+    sink: str
+    message: Mapping[str, Any]
+    attempts: int
+
+
+class Outbox:
+    """Every method is one transaction; blocking: call through `asyncio.to_thread` from async code."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def open_findings(self, target: str) -> tuple[OpenFinding, ...]:
+        """Give what was open when the monitor last settled."""
+        query = select(FINDING).where(FINDING.c.target == target, FINDING.c.closed_at.is_(None))
+        with self._engine.begin() as connection:
+            rows = connection.execute(query).all()
+        return tuple(OpenFinding(Finding(**row.finding), row.since, row.opened_at) for row in rows)
+
+    def settle(self, target: str, flips: Iterable[Flip], outgoing: Iterable[Outgoing], at: float) -> None:
+        """Keep flips together with the messages about them: both or neither."""
+        messages = [{**asdict(one), "at": at, "next_at": at, "attempts": 0, "error": ""} for one in outgoing]
+        with self._engine.begin() as connection:
+            for flip in flips:
+                connection.execute(_opening(target, flip) if flip.opened else _closing(target, flip))
+            if messages:
+                connection.execute(insert(DELIVERY), messages)
+
+    def due(self, at: float) -> tuple[Due, ...]:
+        """Give the messages to be sent now, oldest first; a message that waits holds up its sink's later ones."""
+        columns = (DELIVERY.c.id, DELIVERY.c.sink, DELIVERY.c.message, DELIVERY.c.attempts, DELIVERY.c.next_at)
+        with self._engine.begin() as connection:
+            rows = connection.execute(select(*columns).where(_waiting()).order_by(DELIVERY.c.id)).all()
+        held = {row.sink for row in rows if row.next_at > at}
+        return tuple(Due(row.id, row.sink, row.message, row.attempts) for row in rows if row.sink not in held)
+
+    def pending(self) -> dict[str, int]:
+        """Count the undelivered messages of each sink."""
+        query = select(DELIVERY.c.sink, func.count()).where(_waiting()).group_by(DELIVERY.c.sink)
+        with self._engine.begin() as connection:
+            return dict(connection.execute(query).tuples().all())
+
+    def delivered(self, delivery: int, at: float) -> None:
+        """Mark a message as delivered."""
+        self._mark(delivery, delivered_at=at, error="")
+
+    def failed(self, delivery: int, next_at: float, error: str) -> None:
+        """Mark an attempt as failed; the next one is made at `next_at`."""
+        self._mark(delivery, attempts=DELIVERY.c.attempts + 1, next_at=next_at, error=error)
+
+    def _mark(self, delivery: int, **values: Any) -> None:  # noqa: ANN401 - column values
+        with self._engine.begin() as connection:
+            connection.execute(update(DELIVERY).where(DELIVERY.c.id == delivery).values(**values))
+
+
+def _waiting() -> Any:  # noqa: ANN401 - SQLAlchemy's column expressions
+    return DELIVERY.c.delivered_at.is_(None) & DELIVERY.c.shadow.is_(False)
+
+
+def _opening(target: str, flip: Flip) -> Any:  # noqa: ANN401 - an SQLAlchemy statement
+    finding = asdict(flip.finding)
+    return insert(FINDING).values(
+        target=target, key=flip.finding.key, since=flip.since, opened_at=flip.at, finding=finding
+    )
+
+
+def _closing(target: str, flip: Flip) -> Any:  # noqa: ANN401 - an SQLAlchemy statement
+    mine = (FINDING.c.target == target) & (FINDING.c.key == flip.finding.key)
+    return update(FINDING).where(mine, FINDING.c.closed_at.is_(None)).values(closed_at=flip.at)
