@@ -181,6 +181,12 @@ FACT_INFO = _metric("fact_info", "gauge", "Always 1; one setting as found.", "ta
 # The monitor itself.
 HEARTBEAT_AT = _metric("heartbeat_timestamp_seconds", "gauge", "When the last heartbeat ended.", "target")
 HEARTBEAT_TOOK = _metric("heartbeat_duration_seconds", "gauge", "How long the last heartbeat took.", "target")
+HEARTBEAT_LATE = _metric(
+    "heartbeat_late_total", "counter", "Heartbeats that began later than their interval asks.", "target"
+)
+STORE_SUCCESS = _metric(
+    "store_success", "gauge", "Whether the last heartbeat could be stored (1) or not (0).", "target"
+)
 LOOP_LAG = _metric("loop_lag_seconds", "gauge", "Worst delay of the event loop since the last heartbeat.")
 BUILD_INFO = _metric("build_info", "gauge", "Always 1; the monitor's version and Python's.", "version", "python")
 COLLECTOR_SUCCESS = _metric(

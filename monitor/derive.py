@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 
 from monitor import catalog
 from monitor.model import Labels, Reading, Snapshot
@@ -11,14 +10,13 @@ Key = tuple[str, Labels]
 Values = Mapping[Key, float]
 
 USERS = (catalog.USERS_TTFT, catalog.USERS_TPOT, catalog.USERS_E2E, catalog.USERS_QUEUE)
-_NONE: Values = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
 class Users:
     """Sums and counts of users' requests so far: grown only by intervals in which none of our canaries ran."""
 
-    totals: Values = field(default=_NONE)
+    totals: Values = field(default_factory=dict)
 
     def grown(self, growth: Values) -> "Users":
         """Add the growth of one clean interval."""
@@ -62,6 +60,36 @@ def means(gained: Values, at: float) -> tuple[Reading, ...]:
         for (metric, labels), gain in sorted(gained.items())
         if metric.endswith("_sum") and gained.get(count := (metric.removesuffix("_sum") + "_count", labels), 0) > 0
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """What two looks at one server say together: readings to show, samples to keep, and whether it restarted."""
+
+    users: Users
+    readings: tuple[Reading, ...]
+    samples: tuple[Reading, ...]
+    restarted: bool
+
+
+def interval(previous: Snapshot | None, snapshot: Snapshot, users: Users, *, clean: bool) -> Interval:
+    """Derive the interval that ends with a look; `clean` says that none of our own canaries ran in it."""
+    if not snapshot.ok:
+        return Interval(users, (up(snapshot), *users.readings(snapshot.at)), (), restarted=False)
+    before, now = values(previous.readings if previous else ()), values(snapshot.readings)
+    gained = growth(before, now)
+    restarted = gained is None or _started(before) not in {None, _started(now)}
+    usable = gained if gained and clean and not restarted else {}
+    users = users.grown(users_growth(usable))
+    ratios = hit_ratios(usable, snapshot.at)
+    direct = tuple(reading for reading in snapshot.readings if not reading.metric.startswith(USERS))
+    judged = tuple(reading for reading in direct if catalog.METRICS[reading.metric].worse)
+    samples = (*judged, *ratios, *means(usable, snapshot.at))
+    return Interval(users, (*direct, *ratios, *users.readings(snapshot.at)), samples, restarted)
+
+
+def _started(known: Values) -> float | None:
+    return known.get((catalog.VLLM_START, ()))
 
 
 def up(snapshot: Snapshot) -> Reading:

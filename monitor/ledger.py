@@ -30,7 +30,7 @@ def settle(
     """Take one beat's findings in: give the new ledger and what opened or closed.
 
     Promises: per key, opens and closes alternate; nothing closes unless its key is in `judged` (silence is not
-    recovery); one flip of each group tells that something opened, one that all of it closed.
+    recovery); of each group one flip tells that something opened, one that all of it closed; info is never told.
     """
     found = {finding.key: finding for finding in findings}
     pending = _grow_pending(ledger, found, at)
@@ -72,18 +72,25 @@ def _refreshed(entry: OpenFinding, found: dict[str, Finding]) -> OpenFinding:
 
 
 def _openings(fresh: list[OpenFinding], stay: list[OpenFinding], at: float) -> list[Flip]:
-    told = {entry.finding.group for entry in stay}
-    flips = []
-    for entry in fresh:
-        flips.append(Flip(entry.finding, opened=True, since=entry.since, at=at, tell=entry.finding.group not in told))
-        told.add(entry.finding.group)
-    return flips
+    return [_flip(entry, told, at, opened=True) for entry, told in _first_of_group(fresh, stay)]
 
 
 def _closings(closed: list[OpenFinding], left: list[OpenFinding], at: float) -> list[Flip]:
-    alive = {entry.finding.group for entry in left}
-    flips = []
-    for entry in closed:
-        flips.append(Flip(entry.finding, opened=False, since=entry.since, at=at, tell=entry.finding.group not in alive))
-        alive.add(entry.finding.group)
-    return flips
+    return [_flip(entry, told, at, opened=False) for entry, told in _first_of_group(closed, left)]
+
+
+def _first_of_group(entries: list[OpenFinding], others: list[OpenFinding]) -> Iterable[tuple[OpenFinding, bool]]:
+    """Mark what is to be told: the first of its group, unless another of the group is open anyway."""
+    groups = {entry.finding.group for entry in others if _is_told(entry)}
+    for entry in entries:
+        yield entry, _is_told(entry) and entry.finding.group not in groups
+        if _is_told(entry):
+            groups.add(entry.finding.group)
+
+
+def _is_told(entry: OpenFinding) -> bool:
+    return entry.finding.severity != "info"
+
+
+def _flip(entry: OpenFinding, told: bool, at: float, *, opened: bool) -> Flip:  # noqa: FBT001 - a pair's second half
+    return Flip(entry.finding, opened=opened, since=entry.since, at=at, tell=told)

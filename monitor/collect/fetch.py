@@ -35,4 +35,4 @@ async def get(client: httpx.AsyncClient, path: str, params: dict[str, list[str]]
                     raise LookError(f"{path} answered more than {LARGEST >> 20} MiB; is this a vLLM server?")
             return Answer(response.status_code, body.decode(errors="replace"))
     except httpx.HTTPError as error:
-        raise LookError(f"{client.base_url} does not answer: {error or type(error).__name__}") from None
+        raise LookError(f"{client.base_url} does not answer ({str(error) or type(error).__name__})") from None

@@ -4,9 +4,8 @@ A block of successive probes is slow if the median of their ratios to the baseli
 in a row are a finding; it ends after two blocks in a row that are not. State goes in and comes out as a frozen value.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from statistics import median
 
 from monitor.detect.strata import METRICS, stratum, unusable
@@ -36,6 +35,15 @@ class Yardstick:
 
     typical: float
     gate: float
+
+
+@dataclass(frozen=True, slots=True)
+class Ruler:
+    """A baseline made ready to measure with: a yardstick per metric and stratum that has enough samples."""
+
+    name: str
+    humble: bool
+    yardsticks: Mapping[tuple[str, str], Yardstick]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,31 +107,41 @@ def fresh(profiles: Iterable[str]) -> Arms:
     return tuple(Arm(metric, profile) for profile in profiles for metric in METRICS)
 
 
-@lru_cache(maxsize=256)
-def yardstick(series: Series) -> Yardstick:
-    """Read from a stratum's sample what is typical and what it can resolve."""
-    typical = median(series.values)
-    slowest = quantile(block_medians(series.values, BLOCK), 0.995) / typical
-    return Yardstick(typical, 1 + max(FLOOR, NOISE_MARGIN * (slowest - 1)))
+def ruler(baseline: Baseline) -> Ruler:
+    """Read from a baseline's sample what is typical in each stratum and what it can resolve."""
+    yardsticks = {
+        (series.metric, series.stratum): _yardstick(series)
+        for series in baseline.series
+        if len(series.values) >= MIN_SAMPLES
+    }
+    times = [at for series in baseline.series for at in series.times]
+    return Ruler(baseline.name, max(times) - min(times) < HUMBLE_SPAN, yardsticks)
 
 
-def step(arms: Arms, baseline: Baseline, probes: Iterable[Probe]) -> Arms:
+def step(arms: Arms, against: Ruler, probes: Iterable[Probe]) -> Arms:
     """Take finished probes in, in time order; whole state in, whole state out."""
-    known = {(series.metric, series.stratum): series for series in baseline.series}
     for probe in probes:
-        arms = tuple(_fed(arm, known, probe) if arm.profile == probe.profile else arm for arm in arms)
+        arms = tuple(_fed(arm, against, probe) if arm.profile == probe.profile else arm for arm in arms)
     return arms
 
 
-def judge(arms: Arms, target: str, baseline: Baseline, at: float, policy: Policy) -> Verdict:
+def judge(arms: Arms, target: str, against: Ruler, at: float, policy: Policy) -> Verdict:
     """Say what the state means at a moment: silence longer than `stale_after` is neither a finding nor a recovery."""
     reasons = [(arm, _unjudged(arm, at, policy)) for arm in arms]
     judgements = tuple(
         Judgement(arm.metric, arm.profile, None if reason else arm.ratio, reason) for arm, reason in reasons
     )
     judged = {_key(target, arm, info=info) for arm, reason in reasons if not reason for info in (True, False)}
-    findings = tuple(_finding(arm, target, baseline, policy) for arm, reason in reasons if arm.found and not reason)
+    findings = tuple(_finding(arm, target, against, policy) for arm, reason in reasons if arm.found and not reason)
     return Verdict(findings, frozenset(judged), judgements)
+
+
+def incomparable(baseline: Baseline | None, model: str) -> str:
+    """Say why a baseline means nothing for a server of a model ("" if not known yet); empty if it does."""
+    if baseline is None:
+        return "no baseline"
+    known = baseline.context.model
+    return "" if model in {"", known} else f"the baseline is of model {known}, not {model}"
 
 
 def unjudged(profiles: Iterable[str], reason: str) -> tuple[Judgement, ...]:
@@ -131,15 +149,21 @@ def unjudged(profiles: Iterable[str], reason: str) -> tuple[Judgement, ...]:
     return tuple(Judgement(arm.metric, arm.profile, None, reason) for arm in fresh(profiles))
 
 
-def _fed(arm: Arm, known: dict[tuple[str, str], Series], probe: Probe) -> Arm:
+def _yardstick(series: Series) -> Yardstick:
+    typical = median(series.values)
+    slowest = quantile(block_medians(series.values, BLOCK), 0.995) / typical
+    return Yardstick(typical, 1 + max(FLOOR, NOISE_MARGIN * (slowest - 1)))
+
+
+def _fed(arm: Arm, against: Ruler, probe: Probe) -> Arm:
     why = unusable(probe)
     value = getattr(probe, arm.metric)
     if why or value is None:
         return replace(arm, why=why or "the answer was too short")
-    series = known.get((arm.metric, stratum(probe)))
-    if series is None or len(series.values) < MIN_SAMPLES:
+    yardstick = against.yardsticks.get((arm.metric, stratum(probe)))
+    if yardstick is None:
         return replace(arm, why=f"the baseline has too few samples of {stratum(probe)}")
-    block = (*arm.block, Scored(probe.at, value, yardstick(series)))
+    block = (*arm.block, Scored(probe.at, value, yardstick))
     arm = replace(arm, block=block, usable_at=probe.at, why="")
     return _closed_block(arm) if len(block) == BLOCK else arm
 
@@ -176,10 +200,9 @@ def _unjudged(arm: Arm, at: float, policy: Policy) -> str:
     return "" if arm.last else f"fewer than {BLOCK} probes yet"
 
 
-def _severity(arm: Arm, baseline: Baseline) -> Severity:
-    times = [at for series in baseline.series for at in (series.times[0], series.times[-1])]
+def _severity(arm: Arm, against: Ruler) -> Severity:
     effect = arm.worst - 1
-    if effect < HUMBLE_EFFECT and max(times) - min(times) < HUMBLE_SPAN:
+    if effect < HUMBLE_EFFECT and against.humble:
         return "info"
     return "critical" if effect >= SEVERE_EFFECT else "warning"
 
@@ -189,11 +212,11 @@ def _key(target: str, arm: Arm, *, info: bool) -> str:
     return f"regression:{target}:{arm.profile}:{arm.metric}" + (":info" if info else "")
 
 
-def _finding(arm: Arm, target: str, baseline: Baseline, policy: Policy) -> Finding:
+def _finding(arm: Arm, target: str, against: Ruler, policy: Policy) -> Finding:
     now = median(scored.value for scored in arm.last)
     expected = median(scored.yardstick.typical for scored in arm.last)
     change = (arm.ratio or 1.0) - 1
-    severity = _severity(arm, baseline)
+    severity = _severity(arm, against)
     return Finding(
         key=_key(target, arm, info=severity == "info"),
         kind="regression",
@@ -201,7 +224,7 @@ def _finding(arm: Arm, target: str, baseline: Baseline, policy: Policy) -> Findi
         subject=f"{arm.profile} {arm.metric}",
         group=f"regression:{target}",
         summary=f"{target}: canary {arm.metric.upper()} {expected * 1e3:.3g} → {now * 1e3:.3g} ms ({change:+.0%}) "
-        f"against baseline {baseline.name!r}, profile {arm.profile}",
+        f"against baseline {against.name!r}, profile {arm.profile}",
         remedy="compare what changed since then: image, arguments, host tuning, neighbours; "
         "if the new speed is intended, capture a new baseline",
         hold=policy.opens_after,

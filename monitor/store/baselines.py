@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Engine, delete, func, insert, select, update
 
 from monitor.model import Baseline, Context, Fact, Series
+from monitor.store.engine import transaction
 from monitor.store.schema import StoreError
 from monitor.store.tables import BASELINE, FACT, VALUE
 
@@ -31,9 +32,8 @@ class Baselines:
 
     def save(self, baseline: Baseline) -> None:
         """Keep a baseline and make it its endpoint's active one; raises StoreError if the name is taken."""
-        with self._engine.begin() as connection:
-            if connection.scalar(select(BASELINE.c.id).where(BASELINE.c.name == baseline.name)) is not None:
-                raise StoreError(f"baseline {baseline.name!r} exists; choose another name, or drop it first")
+        self.refuse_taken(baseline.name)
+        with transaction(self._engine) as connection:
             key = connection.execute(insert(BASELINE).values(**_row(baseline))).inserted_primary_key
             assert key is not None  # noqa: S101 - SQLAlchemy: a single-row insert has one
             connection.execute(insert(VALUE), _value_rows(key[0], baseline.series))
@@ -41,11 +41,17 @@ class Baselines:
                 connection.execute(insert(FACT), [_fact_row(key[0], fact) for fact in baseline.facts])
             _activate(connection, baseline.name, baseline.context.endpoint)
 
+    def refuse_taken(self, name: str) -> None:
+        """Raise StoreError if a baseline has this name: nothing captured is ever overwritten."""
+        with transaction(self._engine) as connection:
+            if connection.scalar(select(BASELINE.c.id).where(BASELINE.c.name == name)) is not None:
+                raise StoreError(f"baseline {name!r} exists; choose another name, or drop it first")
+
     def all(self) -> tuple[BaselineInfo, ...]:
         """List the baselines, oldest first."""
         count = select(func.count()).where(VALUE.c.baseline_id == BASELINE.c.id).scalar_subquery()
         query = select(BASELINE, count.label("size")).order_by(BASELINE.c.captured_at)
-        with self._engine.begin() as connection:
+        with transaction(self._engine) as connection:
             rows = connection.execute(query).all()
         return tuple(
             BaselineInfo(row.name, Context(row.model, row.endpoint), row.captured_at, row.active, row.size)
@@ -67,26 +73,26 @@ class Baselines:
     def active_name(self, endpoint: str) -> str | None:
         """Name the active baseline of an endpoint: cheap enough for each beat."""
         query = select(BASELINE.c.name).where(BASELINE.c.endpoint == endpoint, BASELINE.c.active)
-        with self._engine.begin() as connection:
+        with transaction(self._engine) as connection:
             return connection.scalar(query)
 
     def use(self, name: str) -> None:
         """Make a baseline its endpoint's active one; raises StoreError if there is none of that name."""
         endpoint = self.get(name).context.endpoint
-        with self._engine.begin() as connection:
+        with transaction(self._engine) as connection:
             _activate(connection, name, endpoint)
 
     def drop(self, name: str) -> None:
         """Forget a baseline; raises StoreError if there is none of that name."""
         self.get(name)
-        with self._engine.begin() as connection:
+        with transaction(self._engine) as connection:
             key = connection.scalar(select(BASELINE.c.id).where(BASELINE.c.name == name))
             connection.execute(delete(VALUE).where(VALUE.c.baseline_id == key))
             connection.execute(delete(FACT).where(FACT.c.baseline_id == key))
             connection.execute(delete(BASELINE).where(BASELINE.c.id == key))
 
     def _find(self, condition: ColumnElement[bool]) -> Baseline | None:
-        with self._engine.begin() as connection:
+        with transaction(self._engine) as connection:
             row = connection.execute(select(BASELINE).where(condition)).first()
             if row is None:
                 return None

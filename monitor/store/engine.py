@@ -2,7 +2,8 @@
 
 import os
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -40,11 +41,24 @@ def connect(url: str) -> Engine:
             event.listen(engine, "begin", _on_begin)
         with engine.begin() as connection:
             upgrade(connection)
+        if engine.dialect.name == "sqlite":
+            _use_wal(engine)
     except (ArgumentError, ImportError) as error:
         raise StoreError(f"[store] url is not usable: {error}") from None
     except (SQLAlchemyError, OSError, StoreError) as error:
         raise StoreError(f"store {shown} cannot be used: {reason(error)}") from None
     return engine
+
+
+@contextmanager
+def transaction(engine: Engine) -> Iterator[Connection]:
+    """Begin, and commit or roll back; raises StoreError for what the database could not do (full disk, lock)."""
+    try:
+        with engine.begin() as connection:
+            yield connection
+    except SQLAlchemyError as error:
+        shown = engine.url.render_as_string(hide_password=True)
+        raise StoreError(f"store {shown}: {reason(error)}") from None
 
 
 def reason(error: Exception) -> str:
@@ -56,9 +70,17 @@ def _on_connect(connection: sqlite3.Connection, _record: Any) -> None:  # noqa: 
     # We begin transactions ourselves: pysqlite's own way commits before DDL, and a half-made schema would stay.
     connection.isolation_level = None
     connection.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
-    connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute("PRAGMA foreign_keys = ON")
+
+
+def _use_wal(engine: Engine) -> None:
+    # Only now that the file is known to be ours: this is written into it.
+    raw = engine.raw_connection()
+    try:
+        raw.cursor().execute("PRAGMA journal_mode = WAL")
+    finally:
+        raw.close()
 
 
 def _on_begin(connection: Connection) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import Engine, delete, func, insert, select, update
 
 from monitor.model import Fact, Load, Probe, Reading
+from monitor.store.engine import transaction
 from monitor.store.tables import DELIVERY, EVENT, FACT_CHANGE, FINDING, PROBE, SAMPLE
 
 
@@ -23,7 +24,7 @@ class History:
             {"target": target, "at": one.at, "metric": one.metric, "labels": dict(one.labels), "value": one.value}
             for one in samples
         ]
-        with self._engine.begin() as connection:
+        with transaction(self._engine) as connection:
             if rows:
                 connection.execute(insert(PROBE), rows)
             if values:
@@ -32,14 +33,14 @@ class History:
     def probes(self, target: str, since: float) -> tuple[Probe, ...]:
         """Give the probes from a moment on, in time order."""
         query = select(PROBE.c.probe).where(PROBE.c.target == target, PROBE.c.at >= since).order_by(PROBE.c.at)
-        with self._engine.begin() as connection:
+        with transaction(self._engine) as connection:
             return tuple(_probe(row) for row in connection.scalars(query))
 
     def note_facts(self, scope: str, facts: Iterable[Fact], at: float) -> None:
         """Keep what changed since the last note; a first sight is a change from nothing."""
         table = FACT_CHANGE.c
         newest = select(func.max(table.id)).where(table.scope == scope).group_by(table.fact)
-        with self._engine.begin() as connection:
+        with transaction(self._engine) as connection:
             query = select(table.fact, table.value).where(table.id.in_(newest))
             known = dict(connection.execute(query).tuples().all())
             rows = [
@@ -60,25 +61,34 @@ class History:
     def seen(self, scope: str) -> bool:
         """Tell whether anything was ever noted of a scope."""
         query = select(FACT_CHANGE.c.id).where(FACT_CHANGE.c.scope == scope).limit(1)
-        with self._engine.begin() as connection:
+        with transaction(self._engine) as connection:
             return connection.scalar(query) is not None
+
+    def changes(self, scope: str, since: float) -> tuple[tuple[str, str | None, str | None], ...]:
+        """Give what changed from one known value to another since a moment: fact, before, after."""
+        table = FACT_CHANGE.c
+        query = select(table.fact, table.before, table.value).where(
+            table.scope == scope, table.at >= since, table.before.is_not(None), table.value.is_not(None)
+        )
+        with transaction(self._engine) as connection:
+            return tuple((fact, before, value) for fact, before, value in connection.execute(query.order_by(table.id)))
 
     def pause(self, endpoint: str, kind: str, at: float, until: float) -> None:
         """Hold the canaries of an endpoint until a moment; saying it again moves that moment, also to now."""
         mine = (EVENT.c.scope == endpoint) & (EVENT.c.kind == kind) & (EVENT.c.until > at)
-        with self._engine.begin() as connection:
+        with transaction(self._engine) as connection:
             if connection.execute(update(EVENT).where(mine).values(until=until)).rowcount == 0:
                 connection.execute(insert(EVENT).values(scope=endpoint, kind=kind, at=at, until=until, text=""))
 
     def paused(self, endpoint: str, at: float) -> bool:
         """Tell whether something holds the canaries of an endpoint."""
         query = select(EVENT.c.id).where(EVENT.c.scope == endpoint, EVENT.c.until > at).limit(1)
-        with self._engine.begin() as connection:
+        with transaction(self._engine) as connection:
             return connection.scalar(query) is not None
 
     def prune(self, before: float) -> None:
         """Forget history older than a moment; baselines, facts, open findings and undelivered messages stay."""
-        with self._engine.begin() as connection:
+        with transaction(self._engine) as connection:
             connection.execute(delete(PROBE).where(PROBE.c.at < before))
             connection.execute(delete(SAMPLE).where(SAMPLE.c.at < before))
             connection.execute(delete(EVENT).where(EVENT.c.until < before))

@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import Engine, func, insert, select, update
 
 from monitor.model import Finding, Flip, OpenFinding
+from monitor.store.engine import transaction
 from monitor.store.tables import DELIVERY, FINDING
 
 
@@ -38,14 +39,14 @@ class Outbox:
     def open_findings(self, target: str) -> tuple[OpenFinding, ...]:
         """Give what was open when the monitor last settled."""
         query = select(FINDING).where(FINDING.c.target == target, FINDING.c.closed_at.is_(None))
-        with self._engine.begin() as connection:
+        with transaction(self._engine) as connection:
             rows = connection.execute(query).all()
         return tuple(OpenFinding(Finding(**row.finding), row.since, row.opened_at) for row in rows)
 
     def settle(self, target: str, flips: Iterable[Flip], outgoing: Iterable[Outgoing], at: float) -> None:
         """Keep flips together with the messages about them: both or neither."""
         messages = [{**asdict(one), "at": at, "next_at": at, "attempts": 0, "error": ""} for one in outgoing]
-        with self._engine.begin() as connection:
+        with transaction(self._engine) as connection:
             for flip in flips:
                 connection.execute(_opening(target, flip) if flip.opened else _closing(target, flip))
             if messages:
@@ -54,7 +55,7 @@ class Outbox:
     def due(self, at: float) -> tuple[Due, ...]:
         """Give the messages to be sent now, oldest first; a message that waits holds up its sink's later ones."""
         columns = (DELIVERY.c.id, DELIVERY.c.sink, DELIVERY.c.message, DELIVERY.c.attempts, DELIVERY.c.next_at)
-        with self._engine.begin() as connection:
+        with transaction(self._engine) as connection:
             rows = connection.execute(select(*columns).where(_waiting()).order_by(DELIVERY.c.id)).all()
         held = {row.sink for row in rows if row.next_at > at}
         return tuple(Due(row.id, row.sink, row.message, row.attempts) for row in rows if row.sink not in held)
@@ -62,7 +63,7 @@ class Outbox:
     def pending(self) -> dict[str, int]:
         """Count the undelivered messages of each sink."""
         query = select(DELIVERY.c.sink, func.count()).where(_waiting()).group_by(DELIVERY.c.sink)
-        with self._engine.begin() as connection:
+        with transaction(self._engine) as connection:
             return dict(connection.execute(query).tuples().all())
 
     def delivered(self, delivery: int, at: float) -> None:
@@ -74,7 +75,7 @@ class Outbox:
         self._mark(delivery, attempts=DELIVERY.c.attempts + 1, next_at=next_at, error=error)
 
     def _mark(self, delivery: int, **values: Any) -> None:  # noqa: ANN401 - column values
-        with self._engine.begin() as connection:
+        with transaction(self._engine) as connection:
             connection.execute(update(DELIVERY).where(DELIVERY.c.id == delivery).values(**values))
 
 

@@ -1,0 +1,39 @@
+"""What a sink is told of a flip: the same JSON for every sink."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from monitor.model import Flip
+
+SCHEMA = 1
+"""Grows when a field changes its meaning; fields may be added without."""
+
+
+def message(target: str, flip: Flip) -> dict[str, Any]:
+    """Put a flip into words and figures. `id` is equal in repeated deliveries: receivers deduplicate by it."""
+    finding = flip.finding
+    status = "firing" if flip.opened else "resolved"
+    return {
+        "schema": SCHEMA,
+        "id": f"{finding.key}@{flip.at:.3f}:{status}",
+        "key": finding.group,
+        "status": status,
+        "target": target,
+        "kind": finding.kind,
+        "severity": finding.severity,
+        "subject": finding.subject,
+        "summary": finding.summary,
+        "remedy": finding.remedy,
+        "observed": finding.observed,
+        "expected": finding.expected,
+        "evidence": dict(finding.evidence),
+        "since": flip.since,
+        "since_utc": utc(flip.since),
+        "at": flip.at,
+        "at_utc": utc(flip.at),
+    }
+
+
+def utc(at: float) -> str:
+    """Write a moment as people in several time zones can read it."""
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

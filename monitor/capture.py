@@ -1,0 +1,141 @@
+"""Capturing a baseline: from probes sent now or from history; refused, with the reasons, when it would mislead."""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from statistics import fmean, median
+
+from monitor import catalog
+from monitor.canary.canary import WARMUP, Canary
+from monitor.detect.strata import series, unusable
+from monitor.detect.verdict import HUMBLE_EFFECT, HUMBLE_SPAN, MIN_SAMPLES, ruler
+from monitor.model import Baseline, Context, Fact, Probe
+from monitor.stats import quantile
+
+MOST_FAILED = 0.05
+"""A larger share of failed probes makes the sample a sample of trouble."""
+MOST_UNUSABLE = 0.5
+"""A larger share of probes that could not be judged means that the rest were picked by chance."""
+IDENTITY = (catalog.MODEL, catalog.VERSION, catalog.MODEL_ROOT, catalog.MAX_MODEL_LEN)
+"""Facts that must not change while a baseline is captured."""
+
+
+class CaptureError(Exception):
+    """The sample makes no baseline; the text gives every reason."""
+
+
+async def probes(
+    canary: Canary, profile: str, requests: int, rate: float, done: Callable[[Probe], None]
+) -> tuple[Probe, ...]:
+    """Send warm-up probes and then `requests` more, `rate` a second at most; `done` is told each of the latter."""
+    for _ in range(WARMUP):
+        await canary.probe(profile)
+    kept = []
+    for _ in range(requests):
+        began = time.perf_counter()
+        probe = await canary.probe(profile)
+        kept.append(probe)
+        done(probe)
+        await asyncio.sleep(max(0.0, 1 / rate - (time.perf_counter() - began)))
+    return tuple(kept)
+
+
+Change = tuple[str, str | None, str | None]
+
+
+def changes(before: Iterable[Fact], after: Iterable[Fact]) -> tuple[Change, ...]:
+    """Give the facts that differ: name, value before, value after."""
+    earlier = {fact.name: fact.value for fact in before}
+    return tuple(
+        (fact.name, earlier[fact.name], fact.value)
+        for fact in after
+        if fact.name in earlier and earlier[fact.name] != fact.value
+    )
+
+
+def make(
+    name: str, context: Context, sample: Sequence[Probe], facts: tuple[Fact, ...], changed: Iterable[Change], at: float
+) -> Baseline:
+    """Make a baseline of a sample, unless what changed meanwhile or the sample itself forbids it.
+
+    Raises:
+        CaptureError: with every reason.
+    """
+    sample = [probe for probe in sample if not probe.warmup]
+    reasons = _of_sample(sample)
+    reasons += [f"{fact} changed meanwhile: {old} → {new}" for fact, old, new in changed if fact in IDENTITY]
+    if reasons:
+        raise CaptureError("no baseline was captured: " + "; ".join(reasons))
+    return Baseline(name, context, at, series(sample), facts)
+
+
+def _of_sample(sample: Sequence[Probe]) -> list[str]:
+    failed = [probe for probe in sample if probe.outcome != "ok"]
+    doubtful = [probe for probe in sample if probe.outcome == "ok" and unusable(probe)]
+    biggest = max((len(one.values) for one in series(sample)), default=0)
+    reasons = []
+    if len(failed) > MOST_FAILED * len(sample):
+        last = failed[-1]
+        reasons.append(f"{len(failed)} of {len(sample)} probes failed (last: {last.outcome}: {last.detail})")
+    if len(doubtful) > MOST_UNUSABLE * len(sample):
+        reasons.append(f"{len(doubtful)} of {len(sample)} probes could not be used ({unusable(doubtful[-1])})")
+    if biggest < MIN_SAMPLES:
+        reasons.append(f"{biggest} comparable probes are too few: {MIN_SAMPLES} are needed, raise --requests or --last")
+    return reasons
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """One latency of a benchmark, in milliseconds; None where nothing was measured."""
+
+    mean: float | None
+    median: float | None
+    p99: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Benchmark:
+    """The table that users of `vllm bench serve` know."""
+
+    completed: int
+    failed: int
+    duration: float
+    total_input_tokens: int
+    total_output_tokens: int
+    ttft: Latency
+    tpot: Latency
+    itl: Latency
+
+
+def benchmark(sample: Sequence[Probe]) -> Benchmark:
+    """Summarise probes as `vllm bench serve` does: ITL over all gaps, the others over requests."""
+    good = [probe for probe in sample if probe.outcome == "ok"]
+    ends = [probe.at + (probe.e2e or 0.0) for probe in sample]
+    return Benchmark(
+        completed=len(good),
+        failed=len(sample) - len(good),
+        duration=max(ends) - min(probe.at for probe in sample) if sample else 0.0,
+        total_input_tokens=sum(probe.prompt_tokens or 0 for probe in good),
+        total_output_tokens=sum(probe.output_tokens or 0 for probe in good),
+        ttft=_latency([probe.ttft for probe in good]),
+        tpot=_latency([probe.tpot for probe in good]),
+        itl=_latency([gap for probe in good for gap in probe.itls]),
+    )
+
+
+def _latency(values: Iterable[float | None]) -> Latency:
+    known = [value * 1e3 for value in values if value is not None]
+    return Latency(fmean(known), median(known), quantile(known, 0.99)) if known else Latency(None, None, None)
+
+
+def resolution(baseline: Baseline) -> list[str]:
+    """Say what a baseline can detect, per metric and stratum, and what keeps it humble."""
+    measure = ruler(baseline)
+    lines = [
+        f"{metric.upper()} {yardstick.typical * 1e3:.4g} ms, from {yardstick.gate - 1:+.0%} ({stratum})"
+        for (metric, stratum), yardstick in sorted(measure.yardsticks.items())
+    ]
+    if measure.humble:
+        lines.append(f"captured in less than {HUMBLE_SPAN / 3600:.0f} h: effects below {HUMBLE_EFFECT:.0%} only inform")
+    return lines

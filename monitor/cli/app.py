@@ -1,0 +1,75 @@
+"""The group that holds all commands, and how their errors become exit codes."""
+
+import sys
+from typing import Any
+
+import click
+import structlog
+
+from monitor.capture import CaptureError
+from monitor.cli.baseline import baseline
+from monitor.cli.canary import canary
+from monitor.cli.capture import capture_command
+from monitor.cli.check import check
+from monitor.cli.config import config, metrics
+from monitor.cli.look import look
+from monitor.cli.serve import serve, simulate
+from monitor.collect.fetch import LookError
+from monitor.settings import SettingsError
+from monitor.store.schema import StoreError
+
+FINDINGS, OUR_FAULT, INTERRUPTED = 1, 2, 130
+
+
+class Told(click.ClickException):
+    """An error that is the user's to mend: its lines, and an exit code."""
+
+    def __init__(self, error: Exception, code: int) -> None:
+        super().__init__(str(error))
+        self.code = code
+
+    @property
+    def exit_code(self) -> int:  # type: ignore[override] # click has one code per class, ours comes with the error
+        """The process's exit code."""
+        return self.code
+
+    def show(self, file: Any = None) -> None:  # noqa: ANN401 - click's signature
+        """Print one line per mistake."""
+        for line in self.message.splitlines():
+            click.echo(f"monitor: {line}", file=file or sys.stderr)
+
+
+class _Group(click.Group):
+    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - click's signature
+        try:
+            return super().invoke(ctx)
+        except (SettingsError, StoreError) as error:
+            raise Told(error, OUR_FAULT) from None
+        except (LookError, CaptureError) as error:
+            raise Told(error, FINDINGS) from None
+        except KeyboardInterrupt:
+            ctx.exit(INTERRUPTED)
+
+
+@click.group(
+    cls=_Group,
+    help="Notice when a vLLM server gets slower than the day its baseline was captured.",
+    epilog="Example: monitor serve --target http://localhost:8000",
+)
+@click.version_option(package_name="vllm-monitor")
+def app() -> None:
+    as_text = sys.stderr.isatty()
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.dev.ConsoleRenderer() if as_text else structlog.processors.JSONRenderer(ensure_ascii=False),
+        ],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+
+
+baseline.add_command(capture_command)
+for command in (serve, check, look, canary, baseline, config, metrics, simulate):
+    app.add_command(command)

@@ -1,0 +1,204 @@
+"""`monitor baseline`: list, show, compare, use, drop, export, import; `capture` has a file of its own."""
+
+from dataclasses import asdict, replace
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from monitor import capture
+from monitor.alert.message import utc
+from monitor.cli.options import config_option, json_option, open_store, print_json, settings
+from monitor.importers import own
+from monitor.model import Baseline, Series
+from monitor.settings import SettingsError
+from monitor.stats import quantile
+
+
+@click.group(
+    help="Capture how the server behaves when all is well, and manage what was captured.",
+    epilog="Example: monitor baseline capture --requests 120",
+)
+def baseline() -> None:
+    pass
+
+
+@baseline.command("list", help="List the captured baselines.", epilog="Example: monitor baseline list --json")
+@config_option
+@json_option
+def list_(file: Path | None, as_json: bool) -> None:  # noqa: FBT001 - click passes flags as values
+    with open_store(settings(file)) as store:
+        infos = store.baselines.all()
+    if as_json:
+        print_json({"baselines": [{**asdict(info), "context_key": info.context.key} for info in infos]})
+        return
+    table = Table(box=None)
+    for head in ("", "name", "captured", "model", "endpoint", "values"):
+        table.add_column(head)
+    for info in infos:
+        mark = "active" if info.active else ""
+        context = info.context
+        table.add_row(mark, info.name, utc(info.captured_at), context.model, context.endpoint, str(info.values))
+    Console().print(table if infos else "No baselines yet: monitor baseline capture makes one.")
+
+
+@baseline.command("show", help="Show one baseline.", epilog="Example: monitor baseline show good-day")
+@click.argument("name")
+@config_option
+@json_option
+def show(name: str, file: Path | None, as_json: bool) -> None:  # noqa: FBT001 - click passes flags as values
+    with open_store(settings(file)) as store:
+        found = store.baselines.get(name)
+    if as_json:
+        print_json({"baseline": summary(found), "detects": capture.resolution(found)})
+        return
+    console = Console()
+    head = f"{found.name}: {found.context.model} at {found.context.endpoint}, captured {utc(found.captured_at)}"
+    console.print(head, highlight=False, markup=False)
+    table = Table(box=None)
+    for title in ("metric", "stratum", "n", "median ms", "P99 ms", "span min"):
+        table.add_column(title, justify="left" if title in {"metric", "stratum"} else "right")
+    for series in found.series:
+        table.add_row(*_series_row(series))
+    console.print(table)
+    for line in capture.resolution(found):
+        console.print(f"  {line}", highlight=False, markup=False)
+
+
+def _series_row(series: Series) -> tuple[str, ...]:
+    span = (series.times[-1] - series.times[0]) / 60
+    middle, worst = median(series.values) * 1e3, quantile(series.values, 0.99) * 1e3
+    return (
+        series.metric.upper(),
+        series.stratum,
+        str(len(series.values)),
+        f"{middle:.2f}",
+        f"{worst:.2f}",
+        f"{span:.1f}",
+    )
+
+
+def summary(found: Baseline) -> dict[str, Any]:
+    return {
+        "name": found.name,
+        "model": found.context.model,
+        "endpoint": found.context.endpoint,
+        "context_key": found.context.key,
+        "captured_at": found.captured_at,
+        "series": [
+            {
+                "metric": series.metric,
+                "stratum": series.stratum,
+                "n": len(series.values),
+                "median_seconds": median(series.values),
+                "p99_seconds": quantile(series.values, 0.99),
+            }
+            for series in found.series
+        ],
+        "facts": {fact.name: fact.value for fact in found.facts},
+    }
+
+
+@baseline.command(
+    "compare", help="Compare the medians of two baselines.", epilog="Example: monitor baseline compare monday tuesday"
+)
+@click.argument("first")
+@click.argument("second")
+@config_option
+@json_option
+def compare(first: str, second: str, file: Path | None, as_json: bool) -> None:  # noqa: FBT001 - click passes flags as values
+    with open_store(settings(file)) as store:
+        before, after = store.baselines.get(first), store.baselines.get(second)
+    rows = _compared(before, after)
+    if as_json:
+        changed = [{"fact": fact, "first": a, "second": b} for fact, a, b in capture.changes(before.facts, after.facts)]
+        print_json({"first": first, "second": second, "rows": rows, "facts": changed})
+        return
+    table = Table(box=None)
+    for title in ("metric", "stratum", f"{first} ms", f"{second} ms", "ratio"):
+        table.add_column(title, justify="left" if title in {"metric", "stratum"} else "right")
+    for row in rows:
+        table.add_row(
+            row["metric"].upper(), row["stratum"], *(_cell(row[key]) for key in ("first_ms", "second_ms", "ratio"))
+        )
+    console = Console()
+    console.print(table)
+    for fact, old, new in capture.changes(before.facts, after.facts):
+        console.print(f"  {fact}: {old} → {new}", highlight=False, markup=False)
+
+
+def _compared(before: Baseline, after: Baseline) -> list[dict[str, Any]]:
+    medians = [{(s.metric, s.stratum): median(s.values) * 1e3 for s in one.series} for one in (before, after)]
+    rows = []
+    for metric, stratum in sorted(medians[0].keys() | medians[1].keys()):
+        first, second = (known.get((metric, stratum)) for known in medians)
+        ratio = second / first if first and second else None
+        rows.append({"metric": metric, "stratum": stratum, "first_ms": first, "second_ms": second, "ratio": ratio})
+    return rows
+
+
+def _cell(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
+
+
+@baseline.command(
+    "use", help="Judge against this baseline from now on.", epilog="Example: monitor baseline use good-day"
+)
+@click.argument("name")
+@config_option
+def use(name: str, file: Path | None) -> None:
+    with open_store(settings(file)) as store:
+        store.baselines.use(name)
+    click.echo(f"{name} is active; a serving monitor takes it up with its next heartbeat")
+
+
+@baseline.command("drop", help="Forget a baseline.", epilog="Example: monitor baseline drop old-day")
+@click.argument("name")
+@config_option
+def drop(name: str, file: Path | None) -> None:
+    with open_store(settings(file)) as store:
+        store.baselines.drop(name)
+    click.echo(f"{name} is gone")
+
+
+@baseline.command(
+    "export",
+    help="Write a baseline as JSON, to a file or stdout.",
+    epilog="Example: monitor baseline export good-day day.json",
+)
+@click.argument("name")
+@click.argument("path", type=click.Path(dir_okay=False, allow_dash=True, path_type=str), default="-")
+@config_option
+def export(name: str, path: str, file: Path | None) -> None:
+    with open_store(settings(file)) as store:
+        text = own.write(store.baselines.get(name))
+    try:
+        with click.open_file(path, "w", encoding="utf-8") as out:
+            out.write(text)
+    except OSError as error:
+        raise SettingsError(f"{path}: {error.strerror}; choose another file") from None
+
+
+@baseline.command(
+    "import",
+    help="Read a baseline that `export` wrote; it becomes the active one.",
+    epilog="Example: monitor baseline import day.json",
+)
+@click.argument("path", type=click.Path(dir_okay=False, allow_dash=True, path_type=str))
+@click.option("--name", help="Name to give it; default the name in the file.")
+@config_option
+def import_(path: str, name: str | None, file: Path | None) -> None:
+    try:
+        with click.open_file(path, encoding="utf-8") as source:
+            found = own.read(source.read())
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path}: cannot be read ({error})") from None
+    except own.FileError as error:
+        raise SettingsError(f"{path}: {error}") from None
+    found = replace(found, name=name or found.name)
+    with open_store(settings(file)) as store:
+        store.baselines.save(found)
+    click.echo(f"{found.name} is active for {found.context.endpoint}")

@@ -1,0 +1,131 @@
+"""`monitor check`: one look and a few canaries against the active baseline, for cron, CI and readiness gates."""
+
+import asyncio
+import time
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+
+import click
+
+from monitor import health
+from monitor.canary.canary import WARMUP
+from monitor.canary.stopwatch import Stopwatch
+from monitor.cli.canary import introduce
+from monitor.cli.look import LIMIT
+from monitor.cli.options import config_option, json_option, open_store, print_json, settings, targets_option
+from monitor.collect import vllm
+from monitor.collect.registry import run
+from monitor.detect import verdict
+from monitor.model import SEVERITIES, Baseline, Finding, Judgement, Probe, Snapshot
+from monitor.serve import canary as make_canary
+from monitor.serve import client, pulse
+from monitor.settings import Settings, SettingsError, Target
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What checking one target gave."""
+
+    target: str
+    baseline: str | None
+    findings: tuple[Finding, ...]
+    judgements: tuple[Judgement, ...]
+
+
+@click.command(
+    help="Look once, send canaries and compare them with the active baseline; exit 1 on findings.",
+    epilog="Example: monitor check --fail-on warning --require-baseline",
+)
+@click.option(
+    "--requests", type=click.IntRange(1, 1000), default=10, show_default=True, help="How many canaries to send."
+)
+@click.option(
+    "--fail-on",
+    type=click.Choice(SEVERITIES[::-1]),
+    default="warning",
+    show_default=True,
+    help="Least severity that makes exit 1.",
+)
+@click.option("--require-baseline", is_flag=True, help="Exit 2 when there is no baseline to compare with.")
+@config_option
+@targets_option
+@json_option
+def check(  # one parameter per option
+    requests: int,
+    fail_on: str,
+    require_baseline: bool,  # noqa: FBT001 - click passes flags as values
+    file: Path | None,
+    urls: tuple[str, ...],
+    as_json: bool,  # noqa: FBT001 - click passes flags as values
+) -> None:
+    chosen = settings(file, urls)
+    active = _baselines(chosen)
+    missing = [name for name, baseline in active.items() if baseline is None]
+    if require_baseline and missing:
+        raise SettingsError(f"no baseline for {', '.join(missing)}: capture one with monitor baseline capture")
+    results = asyncio.run(_check_all(chosen, active, requests))
+    if as_json:
+        print_json({"targets": [asdict(result) for result in results]})
+    else:
+        for result in results:
+            _print_result(result)
+    grave = SEVERITIES[SEVERITIES.index(fail_on) :]
+    if any(finding.severity in grave for result in results for finding in result.findings):
+        raise SystemExit(1)
+
+
+def _baselines(chosen: Settings) -> dict[str, Baseline | None]:
+    with open_store(chosen) as store:
+        return {name: store.baselines.active(target.url) for name, target in chosen.target.items()}
+
+
+async def _check_all(chosen: Settings, active: dict[str, Baseline | None], requests: int) -> list[Result]:
+    return [await _check(chosen, name, target, active[name], requests) for name, target in chosen.target.items()]
+
+
+async def _check(chosen: Settings, name: str, target: Target, baseline: Baseline | None, requests: int) -> Result:
+    async with client(target) as connection:
+        snapshot = await run("vllm", partial(vllm.look, connection), LIMIT)
+        probes: list[Probe] = []
+        model = ""
+        if snapshot.ok:
+            bird = make_canary(chosen, connection, Stopwatch())
+            model = introduce(bird, snapshot, target)
+            probes = [await bird.probe("short") for _ in range(WARMUP + requests)]
+    judgements, regressions = _judge(chosen, name, target, model, baseline, probes)
+    return Result(
+        name, baseline.name if baseline else None, (*_health(name, snapshot, probes), *regressions), judgements
+    )
+
+
+def _health(name: str, snapshot: Snapshot, probes: list[Probe]) -> tuple[Finding, ...]:
+    """Judge health as for a server that was seen before: whoever asks now expects it to be there."""
+    state = health.remembered(health.Health(seen=True), snapshot, probes)
+    return health.findings(state, name, snapshot, 0.0)
+
+
+def _judge(
+    chosen: Settings, name: str, target: Target, model: str, baseline: Baseline | None, probes: list[Probe]
+) -> tuple[tuple[Judgement, ...], tuple[Finding, ...]]:
+    reason = verdict.incomparable(baseline, model)
+    if baseline is None or reason:
+        return verdict.unjudged(["short"], reason), ()
+    measure = verdict.ruler(baseline)
+    arms = verdict.step(verdict.fresh(["short"]), measure, probes)
+    said = verdict.judge(arms, name, measure, time.time(), pulse(name, target, chosen).policy)
+    return said.judgements, said.findings
+
+
+def _print_result(result: Result) -> None:
+    against = f"baseline {result.baseline}" if result.baseline else "no baseline"
+    click.echo(f"{result.target}: {len(result.findings)} findings ({against})")
+    for finding in result.findings:
+        click.echo(f"  {finding.severity}: {finding.summary}\n    {finding.remedy}")
+    for judgement in result.judgements:
+        said = judgement.unjudged or _ratio(judgement)
+        click.echo(f"  {judgement.profile} {judgement.metric.upper()}: {said}")
+
+
+def _ratio(judgement: Judgement) -> str:
+    return f"{judgement.ratio:.2f} of the baseline" if judgement.ratio is not None else "-"

@@ -1,0 +1,71 @@
+"""`config` and `metrics`: what is set, and what is exported."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from monitor.catalog import METRICS, Metric
+from monitor.cli.options import config_option, json_option, print_json, settings, targets_option
+
+
+@click.group(
+    help="Print the effective settings, secrets masked; `config check` only says whether they can be used.",
+    epilog="Example: monitor config --json",
+    invoke_without_command=True,
+)
+@config_option
+@targets_option
+@json_option
+@click.pass_context
+def config(ctx: click.Context, file: Path | None, urls: tuple[str, ...], as_json: bool) -> None:  # noqa: FBT001
+    if ctx.invoked_subcommand is not None:
+        ctx.obj = file
+        return
+    chosen = settings(file, urls)
+    if as_json:
+        print_json(chosen.masked())
+        return
+    for line in _lines("", chosen.masked()):
+        click.echo(line)
+    for key in chosen.not_yet():
+        click.echo(f"# {key} is set, but this version does not act on it yet")
+
+
+@config.command("check", help="Exit 0 if the settings can be used.", epilog="Example: monitor config check")
+@config_option
+@click.pass_context
+def check(ctx: click.Context, file: Path | None) -> None:
+    settings(file or ctx.obj)
+    click.echo("settings ok")
+
+
+def _lines(path: str, tree: dict[str, Any]) -> list[str]:
+    lines = []
+    for key, value in tree.items():
+        where = f"{path}.{key}" if path else key
+        lines += _lines(where, value) if isinstance(value, dict) and value else [f"{where} = {value!r}"]
+    return lines
+
+
+@click.command(help="Print the catalogue of exported metrics as Markdown.", epilog="Example: monitor metrics")
+def metrics() -> None:
+    click.echo(metrics_page(), nl=False)
+
+
+def metrics_page() -> str:
+    """Give docs/metrics.md."""
+    head = [
+        "# Metrics",
+        "",
+        "Made by `monitor metrics`. Base units; what is not known is absent, never 0. Node scope has no `target`.",
+        "",
+        "| metric | type | labels | what it says |",
+        "|---|---|---|---|",
+    ]
+    return "\n".join([*head, *(_row(metric) for metric in METRICS.values())]) + "\n"
+
+
+def _row(metric: Metric) -> str:
+    labels = ", ".join(f"`{label}`" for label in metric.labels)
+    return f"| `{metric.name}` | {metric.kind} | {labels} | {metric.help} |"

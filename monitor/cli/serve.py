@@ -1,0 +1,73 @@
+"""`serve` and `simulate`: the commands that stay."""
+
+import asyncio
+import json
+import random
+from pathlib import Path
+
+import click
+import structlog
+import uvicorn
+
+from monitor.cli.options import config_option, open_store, settings, targets_option
+from monitor.serve import listen
+from monitor.serve import serve as run_serve
+from monitor.settings import SettingsError
+from monitor.simulate import KnobError, Knobs, create_app
+
+_log = structlog.get_logger()
+
+
+@click.command(
+    help="Watch: heartbeat, canary, /metrics, findings. Starts and stays up when vLLM is not up yet.",
+    epilog="Example: monitor serve --target http://localhost:8000 --web.listen-address 0.0.0.0:9877",
+)
+@click.option(
+    "--web.listen-address",
+    "address",
+    default="127.0.0.1:9877",
+    show_default=True,
+    metavar="HOST:PORT",
+    help="Where to serve.",
+)
+@config_option
+@targets_option
+def serve(address: str, file: Path | None, urls: tuple[str, ...]) -> None:
+    chosen = settings(file, urls)
+    for target in chosen.target.values():
+        target.key()  # an unreadable key file is told now, in one line, and not at the first request
+    for key in chosen.not_yet():
+        _log.warning("setting has no effect in this version", key=key)
+    if chosen.alert.sink and chosen.alert.paging == "shadow":
+        _log.warning('paging is in shadow: sinks are told nothing until [alert] paging = "on"')
+    with open_store(chosen) as store, listen(address) as listening:
+        asyncio.run(run_serve(chosen, store, listening))
+
+
+@click.command(
+    help="Serve a simulated vLLM; its knobs can be turned while it runs, with POST /simulate.",
+    epilog="Example: monitor simulate --listen 127.0.0.1:8000 --set ttft=0.05 --set tpot_slow=1.5",
+)
+@click.option("--listen", "address", default="127.0.0.1:8000", show_default=True, metavar="HOST:PORT", help="Where.")
+@click.option("--set", "pairs", multiple=True, metavar="KNOB=VALUE", help="Turn a knob at the start; repeatable.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the jitter.")
+def simulate(address: str, pairs: tuple[str, ...], seed: int) -> None:
+    try:
+        knobs = Knobs().changed(dict(_pair(pair) for pair in pairs))
+    except KnobError as error:
+        raise SettingsError(f"--set: {error}") from None
+    with listen(address) as listening:
+        app = create_app(knobs, random.Random(seed))  # noqa: S311 - jitter needs no secrecy
+        config = uvicorn.Config(app, log_level="critical", lifespan="off")
+        click.echo("simulated vLLM at http://{}:{}".format(*listening.getsockname()[:2]))
+        uvicorn.Server(config).run(sockets=[listening])
+
+
+def _pair(text: str) -> tuple[str, object]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise SettingsError(f"--set {text}: write it like ttft=0.05")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value

@@ -1,0 +1,203 @@
+"""Heart.beat(): look, probe, derive, remember, judge, settle, in this order; each line uses only what stands above."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+
+import structlog
+
+from monitor import catalog, derive, health, ledger
+from monitor.canary.canary import Canary
+from monitor.canary.stopwatch import Stopwatch
+from monitor.collect.registry import Look, run
+from monitor.detect import verdict
+from monitor.model import Baseline, Beat, Fact, Finding, Flip, Judgement, Probe, Snapshot
+from monitor.store.outbox import Outgoing
+from monitor.store.schema import StoreError
+from monitor.store.store import Store
+
+PATIENCE = 2.0
+"""Seconds that a beat waits for a running stopwatch before it goes on."""
+
+SOURCE = "vllm"
+
+_log = structlog.get_logger()
+Tell = Callable[[str, Flip], tuple[Outgoing, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Pulse:
+    """What one heart needs to know of the settings; seconds."""
+
+    target: str
+    endpoint: str
+    profiles: tuple[str, ...]
+    every: float
+    policy: verdict.Policy
+
+
+class Heart:
+    """The heart of one target. Call `wake` once, then `beat` for ever; a restart changes no verdict.
+
+    `tell` turns a flip into messages for the outbox. What the store could not take is kept and offered again.
+    """
+
+    def __init__(
+        self, pulse: Pulse, look: Look, canary: Canary, stopwatch: Stopwatch, store: Store, tell: Tell
+    ) -> None:
+        self._pulse = pulse
+        self._look = look
+        self._canary = canary
+        self._stopwatch = stopwatch
+        self._store = store
+        self._tell = tell
+        self._previous: Snapshot | None = None
+        self._users = derive.Users()
+        self._health = health.Health()
+        self._ledger = ledger.Ledger()
+        self._facts: tuple[Fact, ...] = ()
+        self._model = ""
+        self._baseline: Baseline | None = None
+        self._ruler: verdict.Ruler | None = None
+        self._arms = verdict.fresh(pulse.profiles)
+        self.stored = True
+
+    async def wake(self) -> ledger.Ledger:
+        """Take up where the last process stopped: open findings, whether the server was ever seen, the verdict."""
+        store, target = self._store, self._pulse.target
+        opened = await asyncio.to_thread(store.outbox.open_findings, target)
+        self._ledger = ledger.Ledger(opened)
+        self._health = health.Health(seen=await asyncio.to_thread(store.history.seen, target))
+        await self._measure_against(await asyncio.to_thread(store.baselines.active_name, self._pulse.endpoint))
+        return self._ledger
+
+    async def beat(self) -> Beat:
+        """Beat once."""
+        began = time.perf_counter()
+        await self._stopwatch.settled(PATIENCE)
+        snapshot = await run(SOURCE, self._look, limit=self._pulse.every)
+        clean, probes = not self._canary.overlapped(), self._canary.take()
+        self._introduce(snapshot)
+        interval = derive.interval(self._previous, snapshot, self._users, clean=clean)
+        if interval.restarted:
+            self._canary.restarted()
+        await self._remember(snapshot, probes, interval)
+        judgements, findings, judged = self._judge(snapshot, probes)
+        await self._settle(findings, judged, snapshot.at)
+        if snapshot.ok:
+            self._previous, self._users = snapshot, interval.users
+        return Beat(
+            target=self._pulse.target,
+            at=snapshot.at,
+            took=time.perf_counter() - began,
+            snapshots=(snapshot,),
+            readings=interval.readings,
+            probes=probes,
+            judgements=judgements,
+            open=self._ledger.open,
+            baseline=self._baseline,
+        )
+
+    def _introduce(self, snapshot: Snapshot) -> None:
+        """Tell the canary what the server serves."""
+        known = {fact.name: fact.value or "" for fact in snapshot.facts}
+        self._model = known.get(catalog.MODEL, "") or self._model
+        self._canary.serves(self._model, known.get(catalog.VERSION, ""))
+
+    async def _remember(self, snapshot: Snapshot, probes: tuple[Probe, ...], interval: derive.Interval) -> None:
+        """Store what was measured; a store that cannot be used is told, and costs history, not the watch."""
+        target = self._pulse.target
+        try:
+            # First the baseline: taking one up replays what is stored, and this beat's probes are judged after that.
+            name = await asyncio.to_thread(self._store.baselines.active_name, self._pulse.endpoint)
+            if name != (self._baseline.name if self._baseline else None):
+                await self._measure_against(name)
+            await asyncio.to_thread(self._store.history.remember, target, probes, interval.samples)
+            if snapshot.facts and snapshot.facts != self._facts:
+                await asyncio.to_thread(self._store.history.note_facts, target, snapshot.facts, snapshot.at)
+                self._facts = snapshot.facts
+            self._note_stored("")
+        except StoreError as error:
+            self._note_stored(str(error))
+
+    async def _measure_against(self, name: str | None) -> None:
+        """Take a baseline up and replay what was stored since its capture: a process never stopped says the same."""
+        self._baseline = await asyncio.to_thread(self._store.baselines.get, name) if name else None
+        self._ruler = verdict.ruler(self._baseline) if self._baseline else None
+        self._arms = verdict.fresh(self._pulse.profiles)
+        if self._baseline and self._ruler:
+            since = self._baseline.captured_at
+            probes = await asyncio.to_thread(self._store.history.probes, self._pulse.target, since)
+            self._arms = await asyncio.to_thread(verdict.step, self._arms, self._ruler, probes)
+
+    def _judge(
+        self, snapshot: Snapshot, probes: tuple[Probe, ...]
+    ) -> tuple[tuple[Judgement, ...], tuple[Finding, ...], frozenset[str]]:
+        target, policy = self._pulse.target, self._pulse.policy
+        self._health = health.remembered(self._health, snapshot, probes)
+        found = health.findings(self._health, target, snapshot, policy.opens_after)
+        judged = health.judged(self._health, target, snapshot)
+        reason = verdict.incomparable(self._baseline, self._model)
+        if reason or self._ruler is None:
+            return verdict.unjudged(self._pulse.profiles, reason), found, judged
+        self._arms = verdict.step(self._arms, self._ruler, probes)
+        said = verdict.judge(self._arms, target, self._ruler, snapshot.at, policy)
+        return said.judgements, (*found, *said.findings), judged | said.judged
+
+    async def _settle(self, findings: Iterable[Finding], judged: frozenset[str], at: float) -> None:
+        """Keep what opened and closed with its messages; unkept, it is settled again on the next beat."""
+        settled, flips = ledger.settle(self._ledger, findings, judged, at)
+        outgoing = [message for flip in flips if flip.tell for message in self._tell(self._pulse.target, flip)]
+        if flips:
+            try:
+                await asyncio.to_thread(self._store.outbox.settle, self._pulse.target, flips, outgoing, at)
+            except StoreError as error:
+                self._note_stored(str(error))
+                return
+        self._ledger = settled
+        for flip in flips:
+            verb = "finding opened" if flip.opened else "finding closed"
+            _log.info(verb, summary=flip.finding.summary, severity=flip.finding.severity, key=flip.finding.key)
+
+    def _note_stored(self, error: str) -> None:
+        if error and self.stored:
+            _log.error("store cannot be used: watching on without history", error=error)
+        self.stored = not error
+
+
+class Node:
+    """The host's heart: slow sources in their own loop, off the event loop, once per process."""
+
+    def __init__(self, looks: dict[str, Look], limit: float, stopwatch: Stopwatch, store: Store) -> None:
+        self._looks = looks
+        self._limit = limit
+        self._stopwatch = stopwatch
+        self._store = store
+        self._facts: tuple[Fact, ...] = ()
+
+    async def look(self) -> tuple[Snapshot, ...]:
+        """Look once at everything that belongs to the node, and keep which settings changed."""
+        await self._stopwatch.settled(PATIENCE)
+        snapshots = tuple([await run(source, look, self._limit) for source, look in self._looks.items()])
+        facts = tuple(fact for snapshot in snapshots for fact in snapshot.facts)
+        if facts and facts != self._facts:
+            try:
+                await asyncio.to_thread(self._store.history.note_facts, "node", facts, time.time())
+                self._facts = facts
+            except StoreError as error:
+                _log.error("facts of the node were not stored", error=str(error))
+        return snapshots
+
+
+async def every(period: float, once: Callable[[], Awaitable[None]], late: Callable[[], None]) -> None:
+    """Do something for ever, once per period; `late` is told when an interval was missed."""
+    loop = asyncio.get_running_loop()
+    due = loop.time()
+    while True:
+        await once()
+        due += period
+        if loop.time() > due:
+            late()
+            due = loop.time()
+        await asyncio.sleep(due - loop.time())

@@ -1,0 +1,1 @@
+"""Files that become baselines: our own, and other tools' results."""

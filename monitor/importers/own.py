@@ -1,0 +1,62 @@
+"""Our own baseline file: a reviewable JSON document that can live in git."""
+
+import json
+import math
+from dataclasses import asdict
+from typing import Any
+
+from monitor.model import Baseline, Context, Fact, Series
+
+FORMAT = "vllm-monitor baseline"
+VERSION = 1
+
+
+class FileError(Exception):
+    """The file is no baseline; the text says why."""
+
+
+def write(baseline: Baseline) -> str:
+    """Give a baseline as JSON, equal for equal baselines."""
+    document = {"format": FORMAT, "version": VERSION, **asdict(baseline)}
+    return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
+
+
+def read(text: str) -> Baseline:
+    """Read a baseline back; raises FileError if it is none, or from a newer monitor."""
+    try:
+        document = json.loads(text)
+    except ValueError as error:
+        raise FileError(f"not JSON: {error}") from None
+    if not isinstance(document, dict) or document.get("format") != FORMAT:
+        raise FileError(f'not a baseline: "format" is not {FORMAT!r}; make one with monitor baseline export')
+    if document.get("version") != VERSION:
+        raise FileError(f"version {document.get('version')} is not known here; this monitor reads version {VERSION}")
+    try:
+        return _baseline(document)
+    except (KeyError, TypeError, ValueError) as error:
+        raise FileError(f"damaged: {type(error).__name__}: {error}") from None
+
+
+def _baseline(document: dict[str, Any]) -> Baseline:
+    return Baseline(
+        name=_text(document["name"]),
+        context=Context(**document["context"]),
+        captured_at=float(document["captured_at"]),
+        series=tuple(_series(one) for one in document["series"]),
+        facts=tuple(Fact(**fact) for fact in document["facts"]),
+    )
+
+
+def _series(document: dict[str, Any]) -> Series:
+    times, values = tuple(map(float, document["times"])), tuple(map(float, document["values"]))
+    if len(times) != len(values) or not values:
+        raise ValueError("a series needs as many times as values, and at least one")
+    if not all(math.isfinite(value) and value > 0 for value in values):
+        raise ValueError("a latency is not a positive number")
+    return Series(_text(document["metric"]), _text(document["stratum"]), times, values)
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str) or not value:
+        raise ValueError(f"{value!r} is not a text")
+    return value

@@ -1,0 +1,205 @@
+"""The only place where everything is put together."""
+
+import asyncio
+import random
+import signal
+import socket
+import time
+from collections.abc import Callable, Coroutine
+from contextlib import AsyncExitStack
+from functools import partial
+
+import httpx
+import structlog
+import uvicorn
+
+from monitor.alert.message import message
+from monitor.alert.sink import Options
+from monitor.canary.canary import Canary
+from monitor.canary.stopwatch import Lag, Stopwatch
+from monitor.collect import host, vllm
+from monitor.collect.registry import NODE_COLLECTORS, Look, Seen
+from monitor.delivery import Delivery
+from monitor.detect.verdict import Policy
+from monitor.export import Board, Periods
+from monitor.heartbeat import Heart, Node, Pulse, every
+from monitor.model import Flip
+from monitor.settings import Settings, SettingsError, Target
+from monitor.store.outbox import Outgoing
+from monitor.store.schema import StoreError
+from monitor.store.store import Store
+from monitor.web.app import create_app
+
+LAST_PORT = 65_535
+LAG_TICK = 0.1
+NODE_EVERY = 15.0
+PRUNE_EVERY = 3600.0
+STALE_PROBES = 10
+"""After so many missed canary intervals a metric is no longer judged: silence is neither finding nor recovery."""
+
+_log = structlog.get_logger()
+
+
+def client(target: Target) -> httpx.AsyncClient:
+    """Make the client of one server. Proxies from the environment are not used: a sidecar talks to its neighbour."""
+    key = target.key()
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    limits = httpx.Limits(max_keepalive_connections=4, keepalive_expiry=600.0)
+    return httpx.AsyncClient(base_url=target.url, headers=headers, timeout=10.0, limits=limits, trust_env=False)
+
+
+def canary(settings: Settings, connection: httpx.AsyncClient, stopwatch: Stopwatch) -> Canary:
+    """Make the canary of one server."""
+    rng = random.Random()  # noqa: S311 - jitter and salts need no secrecy
+    return Canary(connection, partial(vllm.load, connection), stopwatch, rng, settings.canary.timeout)
+
+
+def node_looks(settings: Settings) -> dict[str, Look]:
+    """Bind the node's collectors to the operator's roots; they read files, so they run in threads."""
+    roots = host.Roots(settings.host.procfs, settings.host.sysfs)
+
+    def threaded(look: Callable[[host.Roots, float], Seen]) -> Look:
+        async def looked(at: float) -> Seen:
+            return await asyncio.to_thread(look, roots, at)
+
+        return looked
+
+    return {source: threaded(look) for source, look in NODE_COLLECTORS.items()}
+
+
+def listen(address: str) -> socket.socket:
+    """Take the address to serve on; raises SettingsError if it cannot be had."""
+    host_part, _, port = address.rpartition(":")
+    host_part = host_part.strip("[]")
+    if not port.isdigit() or int(port) > LAST_PORT:
+        raise SettingsError(f"--web.listen-address {address}: write it like 127.0.0.1:9877")
+    family = socket.AF_INET6 if ":" in host_part else socket.AF_INET
+    # The protocol is named because asyncio switches Nagle's delay off only where it is.
+    taken = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        taken.bind((host_part or "0.0.0.0", int(port)))  # noqa: S104 - ":9877" means every address, as in Prometheus
+    except OSError as error:
+        taken.close()
+        raise SettingsError(f"--web.listen-address {address}: {error.strerror}; choose another address") from None
+    return taken
+
+
+async def serve(settings: Settings, store: Store, listening: socket.socket) -> None:
+    """Watch until SIGTERM or SIGINT; raises whatever a part of it died of."""
+    periods = Periods(settings.heartbeat.every, settings.canary.every, _node_every(settings))
+    board = Board(periods, time.time)
+    stopwatch = Stopwatch()
+    app = create_app(board, tuple(settings.target))
+    config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=5)
+    server = uvicorn.Server(config)
+    # Uvicorn raises the signal again when it is done; ours must not end the process before the store is closed.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, lambda: None)
+    async with AsyncExitStack() as stack, asyncio.TaskGroup() as group:
+        tasks = [
+            group.create_task(part)
+            for name, target in settings.target.items()
+            for part in await _target_parts(name, target, settings, store, board, stopwatch, stack)
+        ]
+        outside = await stack.enter_async_context(httpx.AsyncClient(timeout=10.0))
+        tasks += [group.create_task(part) for part in _common_parts(settings, store, board, stopwatch, outside)]
+        _log.info("serving", address="http://{}:{}".format(*listening.getsockname()[:2]), targets=list(settings.target))
+        await server.serve(sockets=[listening])
+        for task in tasks:
+            task.cancel()
+
+
+async def _target_parts(
+    name: str,
+    target: Target,
+    settings: Settings,
+    store: Store,
+    board: Board,
+    stopwatch: Stopwatch,
+    stack: AsyncExitStack,
+) -> list[Coroutine[None, None, None]]:
+    """Put together what one target needs: its heart and its canary's schedules."""
+    connection = await stack.enter_async_context(client(target))
+    bird = canary(settings, connection, stopwatch)
+    if target.model:
+        bird.serves(target.model, "")
+    heart = Heart(
+        pulse(name, target, settings), partial(vllm.look, connection), bird, stopwatch, store, partial(_tell, settings)
+    )
+    board.show_open(name, (await heart.wake()).open, time.time())
+
+    async def once() -> None:
+        beat = await heart.beat()
+        board.show(beat, stored=heart.stored)
+        board.events.skipped(name, bird.take_skipped())
+
+    options = settings.canary
+    paused = partial(_paused, store, target.url)
+    return [
+        every(settings.heartbeat.every, once, partial(board.events.late, name)),
+        *(bird.run(profile, options.every, options.max_tokens_per_minute, paused) for profile in options.profiles),
+    ]
+
+
+def pulse(name: str, target: Target, settings: Settings) -> Pulse:
+    """Choose what a heart needs of the settings."""
+    policy = Policy(settings.alert.opens_after, STALE_PROBES * settings.canary.every)
+    return Pulse(name, target.url, tuple(settings.canary.profiles), settings.heartbeat.every, policy)
+
+
+def _common_parts(
+    settings: Settings, store: Store, board: Board, stopwatch: Stopwatch, outside: httpx.AsyncClient
+) -> list[Coroutine[None, None, None]]:
+    """Put together what the process needs once: the node's heart, delivery, house-keeping, the view of itself."""
+    node = Node(node_looks(settings), _node_every(settings), stopwatch, store)
+    lag = Lag()
+
+    async def look_at_node() -> None:
+        board.show_node(await node.look())
+
+    async def look_at_self() -> None:
+        try:
+            pending = await asyncio.to_thread(store.outbox.pending)
+        except StoreError:  # told by the hearts, which need the store more
+            pending = {}
+        board.show_self(lag.take(), {name: pending.get(name, 0) for name in {*pending, *settings.alert.sink}})
+
+    async def prune() -> None:
+        try:
+            await asyncio.to_thread(store.history.prune, time.time() - settings.store.retention)
+        except StoreError as error:
+            _log.error("old history was not removed", error=str(error))
+
+    return [
+        every(_node_every(settings), look_at_node, _nothing),
+        every(settings.heartbeat.every, look_at_self, _nothing),
+        every(PRUNE_EVERY, prune, _nothing),
+        lag.watch(LAG_TICK),
+        Delivery(store, sinks(settings), outside, board.events.attempted).run(),
+    ]
+
+
+def sinks(settings: Settings) -> dict[str, Options]:
+    """Hand the sinks' options over; their addresses are secrets and go nowhere else."""
+    return {name: Options(sink.kind, sink.url.get_secret_value()) for name, sink in settings.alert.sink.items()}
+
+
+def _tell(settings: Settings, target: str, flip: Flip) -> tuple[Outgoing, ...]:
+    text = message(target, flip)
+    return tuple(Outgoing(name, text, shadow=settings.alert.paging == "shadow") for name in settings.alert.sink)
+
+
+async def _paused(store: Store, endpoint: str) -> bool:
+    try:
+        return await asyncio.to_thread(store.history.paused, endpoint, time.time())
+    except StoreError:  # told by the heart; a full disk must not silence the canary
+        return False
+
+
+def _node_every(settings: Settings) -> float:
+    return max(settings.heartbeat.every, NODE_EVERY)
+
+
+def _nothing() -> None:
+    """Heed no missed interval: only hearts must be punctual."""

@@ -1,0 +1,39 @@
+"""The routes."""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+from fastapi import FastAPI, Header, Response
+from fastapi.responses import PlainTextResponse
+from prometheus_client.exposition import choose_encoder
+
+from monitor.export import Board
+
+
+def create_app(board: Board, targets: Sequence[str]) -> FastAPI:
+    """Build the web application that shows a board."""
+    app = FastAPI(title="vllm-monitor", docs_url="/docs", redoc_url=None)
+
+    @app.get("/metrics")
+    async def metrics(accept: Annotated[str, Header()] = "") -> Response:
+        """Everything that is known, in Prometheus's text or OpenMetrics by content negotiation."""
+        encode, content_type = choose_encoder(accept)
+        return Response(encode(board.registry), media_type=content_type)
+
+    @app.get("/-/healthy")
+    async def healthy() -> Response:
+        """Answer 200 while every heart beats, 503 when one has missed three beats."""
+        return _plain([target for target in targets if not board.alive(target)], "no heartbeat lately")
+
+    @app.get("/-/ready")
+    async def ready() -> Response:
+        """Answer 200 once every target was looked at, 503 before."""
+        return _plain([target for target in targets if board.beat(target) is None], "not looked at yet")
+
+    return app
+
+
+def _plain(missing: Sequence[str], what: str) -> Response:
+    if missing:
+        return PlainTextResponse(f"{what}: {', '.join(missing)}\n", status_code=503)
+    return PlainTextResponse("ok\n")
