@@ -31,7 +31,7 @@ bench: .venv/ready ## what the monitor costs: one table
 	$(BIN)/python tests/bench/overhead.py
 
 goldens: .venv/ready ## rewrite goldens and generated docs; the diff is the review
-	MONITOR_TEST_GOLDENS=1 $(BIN)/python -m pytest -q tests/test_goldens.py
+	MONITOR_TEST_GOLDENS=1 $(BIN)/python -m pytest -q
 
 lock: ## resolve the dependencies again (needs uv)
 	uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --quiet --python-version 3.11 pyproject.toml -o requirements.lock

@@ -23,7 +23,7 @@ PATIENCE = 2.0
 SOURCE = "vllm"
 
 _log = structlog.get_logger()
-Tell = Callable[[str, Flip], tuple[Outgoing, ...]]
+Tell = Callable[[str, Flip, tuple[str, ...]], tuple[Outgoing, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,8 @@ class Pulse:
 class Heart:
     """The heart of one target. Call `wake` once, then `beat` for ever; a restart changes no verdict.
 
-    `tell` turns a flip into messages for the outbox. What the store could not take is kept and offered again.
+    `tell` turns a flip, and the summaries of what else is wrong, into messages for the outbox. What the store could
+    not take is settled again on the next beat.
     """
 
     def __init__(
@@ -148,7 +149,7 @@ class Heart:
     async def _settle(self, findings: Iterable[Finding], judged: frozenset[str], at: float) -> None:
         """Keep what opened and closed with its messages; unkept, it is settled again on the next beat."""
         settled, flips = ledger.settle(self._ledger, findings, judged, at)
-        outgoing = [message for flip in flips if flip.tell for message in self._tell(self._pulse.target, flip)]
+        outgoing = [message for flip in flips if flip.tell for message in self._messages(flip, flips)]
         if flips:
             try:
                 await asyncio.to_thread(self._store.outbox.settle, self._pulse.target, flips, outgoing, at)
@@ -159,6 +160,12 @@ class Heart:
         for flip in flips:
             verb = "finding opened" if flip.opened else "finding closed"
             _log.info(verb, summary=flip.finding.summary, severity=flip.finding.severity, key=flip.finding.key)
+
+    def _messages(self, told: Flip, flips: tuple[Flip, ...]) -> tuple[Outgoing, ...]:
+        """Word one message for all that opens or closes together."""
+        also = [flip.finding for flip in flips if flip is not told and flip.opened == told.opened]
+        summaries = tuple(finding.summary for finding in also if finding.group == told.finding.group)
+        return self._tell(self._pulse.target, told, summaries)
 
     def _note_stored(self, error: str) -> None:
         if error and self.stored:

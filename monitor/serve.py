@@ -185,8 +185,8 @@ def sinks(settings: Settings) -> dict[str, Options]:
     return {name: Options(sink.kind, sink.url.get_secret_value()) for name, sink in settings.alert.sink.items()}
 
 
-def _tell(settings: Settings, target: str, flip: Flip) -> tuple[Outgoing, ...]:
-    text = message(target, flip)
+def _tell(settings: Settings, target: str, flip: Flip, also: tuple[str, ...]) -> tuple[Outgoing, ...]:
+    text = message(target, flip, also)
     return tuple(Outgoing(name, text, shadow=settings.alert.paging == "shadow") for name in settings.alert.sink)
 
 

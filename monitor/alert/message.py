@@ -1,5 +1,6 @@
 """What a sink is told of a flip: the same JSON for every sink."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,8 +10,11 @@ SCHEMA = 1
 """Grows when a field changes its meaning; fields may be added without."""
 
 
-def message(target: str, flip: Flip) -> dict[str, Any]:
-    """Put a flip into words and figures. `id` is equal in repeated deliveries: receivers deduplicate by it."""
+def message(target: str, flip: Flip, also: Sequence[str] = ()) -> dict[str, Any]:
+    """Put a flip into words and figures; `also` are the summaries of what else is wrong with the same server.
+
+    `id` is equal in repeated deliveries: receivers deduplicate by it. `key` is equal for one trouble's messages.
+    """
     finding = flip.finding
     status = "firing" if flip.opened else "resolved"
     return {
@@ -23,6 +27,7 @@ def message(target: str, flip: Flip) -> dict[str, Any]:
         "severity": finding.severity,
         "subject": finding.subject,
         "summary": finding.summary,
+        "also": list(also),
         "remedy": finding.remedy,
         "observed": finding.observed,
         "expected": finding.expected,

@@ -143,10 +143,10 @@ class Canary:
 
     async def _obstacle(self, profile: Profile, tokens_per_minute: int, paused: IsPaused) -> str:
         """Name what forbids a probe now; empty if nothing does."""
-        if not self._model:
-            return "no model known"
         if await paused():
             return "paused"
+        if not self._model:
+            return "no model known"
         now = time.time()
         while self._spent and self._spent[0][0] < now - MINUTE:
             self._spent.popleft()

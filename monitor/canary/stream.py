@@ -112,7 +112,8 @@ def read(exchange: Exchange) -> Timing:
     if exchange.outcome != "ok":
         return Timing(exchange.outcome, exchange.detail)
     if exchange.status != httpx.codes.OK:
-        return Timing("rejected", f"HTTP {exchange.status}: {_message(b''.join(data for _, data in exchange.body))}")
+        words = _message(b"".join(data for _, data in exchange.body))
+        return Timing("rejected", f"HTTP {exchange.status}: {words}" if words else f"HTTP {exchange.status}")
     try:
         return _read_stream(exchange)
     except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:

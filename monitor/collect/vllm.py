@@ -79,7 +79,7 @@ async def look(client: httpx.AsyncClient, at: float) -> tuple[tuple[Reading, ...
     if version.value is None and not any(sample.name.startswith("vllm:") for sample in samples):
         raise LookError(f"{client.base_url} answers, but has neither vLLM metrics nor /version; is this a vLLM server?")
     facts = (version, *await _model(client), *config_facts(samples))
-    return (*readings(samples, version.value or "", at), _info(samples, facts, at)), facts
+    return (*readings(samples, version.value or "", at), info(samples, facts, at)), facts
 
 
 async def load(client: httpx.AsyncClient) -> Load | None:
@@ -134,6 +134,17 @@ def config_facts(samples: Sequence[Sample]) -> tuple[Fact, ...]:
     )
 
 
+def info(samples: Sequence[Sample], facts: Iterable[Fact], at: float) -> Reading:
+    """Join version, model and a hash of the visible settings into the info series."""
+    known = {fact.name: fact.value or "" for fact in facts}
+    settings = sorted((key, value) for key, value in _config(samples).items() if key not in MEASURED)
+    digest = hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:12] if settings else ""
+    model = known[catalog.MODEL] or next((sample.labels.get("model_name", "") for sample in samples), "")
+    return Reading(
+        catalog.VLLM_INFO, 1.0, at, labels(version=known[catalog.VERSION], model=model, engine_args_hash=digest)
+    )
+
+
 def _by_engine(samples: Sequence[Sample], name: Name) -> Iterable[tuple[str, float]]:
     present = {sample.name for sample in samples}
     alias = next((alias for alias in name.aliases if alias in present), None)
@@ -178,16 +189,6 @@ def _capacity(config: dict[str, str]) -> str | None:
 
 def _config_fact(name: str, value: str | None, source: str) -> Fact:
     return Fact(name, value, source) if value not in {None, "None"} else Fact(name, None, source, "not exported")
-
-
-def _info(samples: Sequence[Sample], facts: Iterable[Fact], at: float) -> Reading:
-    known = {fact.name: fact.value or "" for fact in facts}
-    settings = sorted((key, value) for key, value in _config(samples).items() if key not in MEASURED)
-    digest = hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:12] if settings else ""
-    model = known[catalog.MODEL] or next((sample.labels.get("model_name", "") for sample in samples), "")
-    return Reading(
-        catalog.VLLM_INFO, 1.0, at, labels(version=known[catalog.VERSION], model=model, engine_args_hash=digest)
-    )
 
 
 async def _version(client: httpx.AsyncClient) -> Fact:

@@ -23,8 +23,10 @@ FLOOR = 0.10
 NOISE_MARGIN = 1.3
 """How far beyond the baseline's own slowest blocks a block must be; finite baselines understate their spread."""
 HUMBLE_SPAN = 86_400.0
+HUMBLE_SPREAD = 0.05
 HUMBLE_EFFECT = 0.20
-"""A baseline shorter than a day cannot know how hours differ: below this effect it only informs."""
+"""A baseline shorter than a day cannot know how hours differ: its gate is wider by a spread that healthy servers
+show between hours, and below an effect of this size it only informs."""
 SEVERE_EFFECT = 0.50
 """From this effect on the finding is critical."""
 
@@ -109,13 +111,14 @@ def fresh(profiles: Iterable[str]) -> Arms:
 
 def ruler(baseline: Baseline) -> Ruler:
     """Read from a baseline's sample what is typical in each stratum and what it can resolve."""
+    times = [at for series in baseline.series for at in series.times]
+    humble = max(times, default=0.0) - min(times, default=0.0) < HUMBLE_SPAN
     yardsticks = {
-        (series.metric, series.stratum): _yardstick(series)
+        (series.metric, series.stratum): _yardstick(series, HUMBLE_SPREAD if humble else 0.0)
         for series in baseline.series
         if len(series.values) >= MIN_SAMPLES
     }
-    times = [at for series in baseline.series for at in series.times]
-    return Ruler(baseline.name, max(times) - min(times) < HUMBLE_SPAN, yardsticks)
+    return Ruler(baseline.name, humble, yardsticks)
 
 
 def step(arms: Arms, against: Ruler, probes: Iterable[Probe]) -> Arms:
@@ -149,10 +152,10 @@ def unjudged(profiles: Iterable[str], reason: str) -> tuple[Judgement, ...]:
     return tuple(Judgement(arm.metric, arm.profile, None, reason) for arm in fresh(profiles))
 
 
-def _yardstick(series: Series) -> Yardstick:
+def _yardstick(series: Series, spread: float) -> Yardstick:
     typical = median(series.values)
     slowest = quantile(block_medians(series.values, BLOCK), 0.995) / typical
-    return Yardstick(typical, 1 + max(FLOOR, NOISE_MARGIN * (slowest - 1)))
+    return Yardstick(typical, 1 + max(FLOOR, NOISE_MARGIN * (slowest - 1)) + spread)
 
 
 def _fed(arm: Arm, against: Ruler, probe: Probe) -> Arm:
@@ -174,15 +177,17 @@ def _closed_block(arm: Arm) -> Arm:
     gate = max(scored.yardstick.gate for scored in block)
     # Between opening and closing lies a band: a server that hovers at the gate must not flap.
     slow = ratio >= (1 + (gate - 1) / 2 if arm.found else gate)
+    sure = min(ratio, arm.ratio or 1.0)
     arm = replace(arm, block=(), last=block)
-    return _after_slow(arm, ratio, gate) if slow else _after_fine(arm)
+    return _after_slow(arm, sure, gate) if slow else _after_fine(arm)
 
 
-def _after_slow(arm: Arm, ratio: float, gate: float) -> Arm:
+def _after_slow(arm: Arm, sure: float, gate: float) -> Arm:
+    """Take a slow block in; `sure` is the effect that it and the block before it both show."""
     first = next((scored.at for scored in arm.last if scored.ratio >= gate), arm.last[0].at)
     onset = arm.onset if arm.slow or arm.found else first
     slow = arm.slow + 1
-    return replace(arm, slow=slow, fine=0, onset=onset, found=arm.found or slow >= STREAK, worst=max(arm.worst, ratio))
+    return replace(arm, slow=slow, fine=0, onset=onset, found=arm.found or slow >= STREAK, worst=max(arm.worst, sure))
 
 
 def _after_fine(arm: Arm) -> Arm:

@@ -53,8 +53,10 @@ def _bad(message: str, param: str, value: int | None = None) -> RefusalError:
 
 
 def _check_fields(fields: dict[str, JsonValue], knobs: Knobs) -> None:
+    options = fields.get("stream_options")
+    given = {*fields, *(options if isinstance(options, dict) else {})}
     for name in knobs.reject:
-        if name in fields:
+        if name in given:
             raise _bad(f"Parameter '{name}' is not supported by this server.", name)
 
 

@@ -52,11 +52,11 @@ def connect(url: str) -> Engine:
 
 @contextmanager
 def transaction(engine: Engine) -> Iterator[Connection]:
-    """Begin, and commit or roll back; raises StoreError for what the database could not do (full disk, lock)."""
+    """Begin, and commit or roll back; raises StoreError for what the database cannot do or take (full disk, lock)."""
     try:
         with engine.begin() as connection:
             yield connection
-    except SQLAlchemyError as error:
+    except (SQLAlchemyError, UnicodeError) as error:  # no driver wraps the refusal of a lone surrogate
         shown = engine.url.render_as_string(hide_password=True)
         raise StoreError(f"store {shown}: {reason(error)}") from None
 

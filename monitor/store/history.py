@@ -42,7 +42,7 @@ class History:
         newest = select(func.max(table.id)).where(table.scope == scope).group_by(table.fact)
         with transaction(self._engine) as connection:
             query = select(table.fact, table.value).where(table.id.in_(newest))
-            known = dict(connection.execute(query).tuples().all())
+            known = {row.fact: row.value for row in connection.execute(query)}
             rows = [
                 {
                     "scope": scope,

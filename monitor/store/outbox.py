@@ -62,9 +62,9 @@ class Outbox:
 
     def pending(self) -> dict[str, int]:
         """Count the undelivered messages of each sink."""
-        query = select(DELIVERY.c.sink, func.count()).where(_waiting()).group_by(DELIVERY.c.sink)
+        query = select(DELIVERY.c.sink, func.count().label("size")).where(_waiting()).group_by(DELIVERY.c.sink)
         with transaction(self._engine) as connection:
-            return dict(connection.execute(query).tuples().all())
+            return {row.sink: row.size for row in connection.execute(query)}
 
     def delivered(self, delivery: int, at: float) -> None:
         """Mark a message as delivered."""

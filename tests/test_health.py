@@ -1,0 +1,58 @@
+"""Health: the root cause only, and what each beat can judge."""
+
+from dataclasses import replace
+
+from monitor import catalog, health
+from monitor.model import Fact, Probe, Snapshot
+
+UP = Snapshot("vllm", 100.0, 0.01, (), (Fact(catalog.VLLM_METRICS, "present"),))
+DOWN = Snapshot("vllm", 100.0, 0.01, error="connection refused")
+NO_METRICS = replace(UP, facts=(Fact(catalog.VLLM_METRICS, None, why="disabled"),))
+GOOD = Probe(1.0, "short", "1", "ok")
+BAD = replace(GOOD, outcome="rejected", detail="HTTP 500")
+
+
+def found(state: health.Health, snapshot: Snapshot, *probes: Probe) -> list[tuple[str, str, float]]:
+    state = health.remembered(state, snapshot, probes)
+    findings = health.findings(state, "llama", snapshot, 180.0)
+    return [(finding.subject, finding.severity, finding.hold) for finding in findings]
+
+
+def test_never_seen_is_waiting() -> None:
+    """A server that was never seen is waited for, which nobody is paged for."""
+    assert [("waiting", "info", 0.0)] == found(health.Health(), DOWN)
+
+
+def test_seen_and_lost_is_critical() -> None:
+    """A server that was seen and does not answer is unreachable, after the operator's hold."""
+    assert [("unreachable", "critical", 180.0)] == found(health.Health(seen=True), DOWN, BAD, BAD, BAD)
+
+
+def test_failing_canary_is_critical() -> None:
+    """A server that answers looks but fails three canaries in a row is unhealthy; two are not enough."""
+    assert [("canary", "critical", 180.0)] == found(health.Health(seen=True), UP, BAD, BAD, BAD)
+    assert [] == found(health.Health(seen=True), UP, BAD, BAD)
+    assert [] == found(health.Health(seen=True), UP, BAD, GOOD, BAD, BAD)
+
+
+def test_missing_metrics_are_told() -> None:
+    """A server without vLLM metrics is told of, with what to do."""
+    assert [("metrics", "warning", 0.0)] == found(health.Health(), NO_METRICS)
+    assert "--disable-log-stats" in health.findings(health.Health(), "llama", NO_METRICS, 0.0)[0].remedy
+
+
+def test_down_judges_nothing_but_absence() -> None:
+    """While the server does not answer, an open canary finding is neither confirmed nor closed."""
+    state = health.Health(seen=True, probes=(BAD, BAD, BAD))
+
+    down, up = health.judged(state, "llama", DOWN), health.judged(state, "llama", UP)
+
+    assert {"health:llama:waiting", "health:llama:unreachable"} == down
+    assert {"health:llama:canary", "health:llama:metrics"} | down == up
+
+
+def test_words_name_the_target_and_the_cause() -> None:
+    """A finding's summary says which server and what it answered."""
+    finding = health.findings(health.Health(seen=True), "llama", DOWN, 0.0)[0]
+
+    assert "llama: vLLM does not answer (connection refused)" == finding.summary

@@ -1,0 +1,499 @@
+"""What the store keeps, what it forgets, and that it keeps things together or not at all."""
+
+import math
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from examples import AT, ENDPOINT, baseline, closed, failed_probe, finding, open_finding, opened, probe
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from monitor import catalog
+from monitor.model import Baseline, Context, Fact, Finding, Load, Probe, Reading, Series, labels
+from monitor.store.baselines import BaselineInfo
+from monitor.store.outbox import Due, Outgoing
+from monitor.store.schema import StoreError
+from monitor.store.store import Store
+
+MODEL = Fact(catalog.MODEL, "tiny", "/v1/models")
+SAMPLES = (
+    Reading(catalog.KV_USAGE, 0.5, AT, labels(engine="0")),
+    Reading(catalog.USERS_TTFT, 0.07, AT, labels(engine="1")),
+)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "monitor.db"
+
+
+@pytest.fixture
+def store(file: Path) -> Iterator[Store]:
+    made = Store(f"sqlite:///{file}")
+    yield made
+    made.close()
+
+
+def rows(file: Path, query: str) -> list[tuple[object, ...]]:
+    """Read the database as another program would."""
+    connection = sqlite3.connect(file)
+    try:
+        return connection.execute(query).fetchall()
+    finally:
+        connection.close()
+
+
+def says(text: str) -> dict[str, object]:
+    return {"summary": text}
+
+
+def tell(store: Store, *outgoing: Outgoing, at: float = AT) -> None:
+    store.outbox.settle("llama", (), outgoing, at)
+
+
+def due(store: Store, at: float) -> list[tuple[str, object]]:
+    return [(one.sink, one.message["summary"]) for one in store.outbox.due(at)]
+
+
+@pytest.mark.parametrize("kept", [probe(), failed_probe(), probe(itls=(), after=None, warmup=True, detail="é\n→")])
+def test_probe_round_trip(store: Store, kept: Probe) -> None:
+    """A probe comes back exactly as it was, and what was not known stays unknown."""
+    store.history.remember("llama", [kept], ())
+
+    assert (kept,) == store.history.probes("llama", AT)
+
+
+@settings(deadline=None, max_examples=50)
+@given(
+    ttft=st.floats(allow_nan=False, allow_infinity=False),
+    itls=st.lists(st.floats(0, 100), max_size=3),
+    detail=st.text(max_size=20),
+    load=st.none() | st.builds(Load, st.floats(0, 1e6), st.floats(0, 1e6), st.none() | st.floats(0, 1)),
+)
+def test_any_probe_round_trip(
+    tmp_path_factory: pytest.TempPathFactory, ttft: float, itls: list[float], detail: str, load: Load | None
+) -> None:
+    """Whatever floats and text a probe holds, nothing of it is rounded or lost."""
+    store = Store(f"sqlite:///{tmp_path_factory.mktemp('any')}/monitor.db")
+    kept = probe(ttft=ttft, itls=tuple(itls), detail=detail, before=load)
+    store.history.remember("llama", [kept], ())
+    found = store.history.probes("llama", AT)
+    store.close()
+
+    assert (kept,) == found
+
+
+def test_probes_in_time_order(store: Store) -> None:
+    """Probes come in time order, of one target only, from the asked moment on."""
+    late, early, before = probe(at=AT + 2), probe(at=AT + 1), probe(at=AT - 1)
+    store.history.remember("llama", [late, early, before], ())
+    store.history.remember("other", [probe(at=AT + 3)], ())
+
+    assert (early, late) == store.history.probes("llama", AT)
+
+
+def test_samples_are_kept(store: Store, file: Path) -> None:
+    """Samples are stored with their target, metric, labels, value and time."""
+    store.history.remember("llama", (), SAMPLES)
+
+    assert [
+        ("llama", AT, "vllm_monitor_vllm_kv_cache_usage_ratio", '{"engine": "0"}', 0.5),
+        ("llama", AT, "vllm_monitor_vllm_ttft_seconds", '{"engine": "1"}', 0.07),
+    ] == rows(file, "SELECT target, at, metric, labels, value FROM sample ORDER BY id")
+
+
+def test_nothing_to_remember(store: Store, file: Path) -> None:
+    """A beat that measured nothing stores nothing."""
+    store.history.remember("llama", (), ())
+
+    assert [(0, 0)] == rows(file, "SELECT (SELECT count(*) FROM probe), (SELECT count(*) FROM sample)")
+
+
+def test_half_a_beat_is_not_kept(store: Store, file: Path) -> None:
+    """What a beat measured is stored wholly or not at all."""
+    unstorable = replace(SAMPLES[1], value=math.nan)
+
+    with pytest.raises(StoreError, match=r"^store sqlite:///.*monitor\.db: NOT NULL constraint failed: sample\.value$"):
+        store.history.remember("llama", [probe()], [SAMPLES[0], unstorable])
+
+    assert () == store.history.probes("llama", 0.0)
+    assert [] == rows(file, "SELECT * FROM sample")
+
+
+def test_a_text_no_database_takes(store: Store) -> None:
+    """Text that is no Unicode is the store's own kind of failure, so that the watch goes on."""
+    with pytest.raises(StoreError, match="surrogates not allowed"):
+        store.history.note_facts("llama", [replace(MODEL, value="\ud800")], AT)
+
+    assert not store.history.seen("llama")
+
+
+def test_first_sight_is_no_change(store: Store) -> None:
+    """A fact seen for the first time makes its scope seen, and is no change."""
+    assert not store.history.seen("llama")
+
+    store.history.note_facts("llama", [MODEL], AT)
+
+    assert store.history.seen("llama")
+    assert not store.history.seen("node")
+    assert () == store.history.changes("llama", 0.0)
+
+
+def test_only_changes_are_noted(store: Store, file: Path) -> None:
+    """A fact that stays as it was is written once; each new value is written with what it was before."""
+    other = Fact(catalog.VERSION, "0.32.0", "/version")
+    store.history.note_facts("llama", [MODEL, other], AT)
+    store.history.note_facts("llama", [MODEL, other], AT + 1)
+    store.history.note_facts("llama", [replace(MODEL, value="big"), other], AT + 2)
+    store.history.note_facts("llama", [MODEL], AT + 3)
+
+    assert [
+        ("vllm.model", AT, None, "tiny"),
+        ("vllm.version", AT, None, "0.32.0"),
+        ("vllm.model", AT + 2, "tiny", "big"),
+        ("vllm.model", AT + 3, "big", "tiny"),
+    ] == rows(file, "SELECT fact, at, before, value FROM fact_change ORDER BY id")
+
+
+def test_changes_since_a_moment(store: Store) -> None:
+    """Changes are told in their order, from the asked moment on, of one scope only."""
+    for offset, value in enumerate(["tiny", "small", "big", "huge"]):
+        store.history.note_facts("llama", [replace(MODEL, value=value)], AT + offset)
+    store.history.note_facts("node", [Fact(catalog.KERNEL, "5.10")], AT)
+    store.history.note_facts("node", [Fact(catalog.KERNEL, "6.6")], AT + 3)
+
+    assert (("vllm.model", "small", "big"), ("vllm.model", "big", "huge")) == store.history.changes("llama", AT + 2)
+
+
+def test_unreadable_is_no_change(store: Store) -> None:
+    """A fact that becomes unreadable, and readable again, did not change from one known value to another."""
+    for offset, value in enumerate(["tiny", None, "tiny"]):
+        store.history.note_facts("llama", [replace(MODEL, value=value)], AT + offset)
+
+    assert () == store.history.changes("llama", 0.0)
+
+
+def test_pause_holds_one_endpoint_until_its_moment(store: Store) -> None:
+    """A pause holds the canaries of its endpoint, of no other, and not at or after its end."""
+    store.history.pause(ENDPOINT, "capture", AT, AT + 30)
+
+    assert store.history.paused(ENDPOINT, AT + 29.9)
+    assert not store.history.paused(ENDPOINT, AT + 30)
+    assert not store.history.paused("http://other:8000", AT)
+
+
+@pytest.mark.parametrize(("until", "held"), [(AT + 60, True), (AT + 20, False), (AT + 10, False)])
+def test_pause_again_moves_its_end(store: Store, file: Path, until: float, held: bool) -> None:  # noqa: FBT001 - a table's column
+    """Pausing again moves the end of the same pause, to later, to sooner, or to now."""
+    store.history.pause(ENDPOINT, "capture", AT, AT + 30)
+    store.history.pause(ENDPOINT, "capture", AT + 10, until)
+
+    assert held == store.history.paused(ENDPOINT, AT + 25)
+    assert [(until,)] == rows(file, "SELECT until FROM event")
+
+
+def test_pauses_of_two_kinds(store: Store) -> None:
+    """Ending one kind of pause does not end another."""
+    store.history.pause(ENDPOINT, "capture", AT, AT + 30)
+    store.history.pause(ENDPOINT, "mute", AT, AT + 30)
+    store.history.pause(ENDPOINT, "capture", AT + 1, AT + 1)
+
+    assert store.history.paused(ENDPOINT, AT + 2)
+
+
+def test_prune_forgets_history(store: Store, file: Path) -> None:
+    """Probes, samples, pauses that ended, closed findings and delivered or shadow messages are forgotten in time."""
+    young = probe(at=AT + 100)
+    store.history.remember("llama", [probe(), young], SAMPLES)
+    store.history.pause(ENDPOINT, "capture", AT, AT + 1)
+    store.outbox.settle("llama", [opened()], [Outgoing("team", says("old"), shadow=False)], AT)
+    store.outbox.settle("llama", [closed(at=AT + 2)], [Outgoing("team", says("shadow"), shadow=True)], AT + 2)
+    store.outbox.delivered(store.outbox.due(AT)[0].id, AT + 3)
+
+    store.history.prune(AT + 50)
+
+    assert (young,) == store.history.probes("llama", 0.0)
+    left = ("sample", "event", "finding", "delivery")
+    assert {name: [(0,)] for name in left} == {name: rows(file, f"SELECT count(*) FROM {name}") for name in left}  # noqa: S608 - our own names
+
+
+def test_prune_keeps_what_is_not_over(store: Store) -> None:
+    """However old: baselines, facts, open findings, undelivered messages and pauses that still hold stay."""
+    store.baselines.save(baseline())
+    store.history.note_facts("llama", [MODEL], AT)
+    store.history.note_facts("llama", [replace(MODEL, value="big")], AT)
+    store.history.pause(ENDPOINT, "capture", AT, AT + 1e6)
+    store.outbox.settle("llama", [opened()], [Outgoing("team", says("late"), shadow=False)], AT)
+
+    store.history.prune(AT + 1e5)
+
+    assert baseline() == store.baselines.get("good-day")
+    assert (("vllm.model", "tiny", "big"),) == store.history.changes("llama", 0.0)
+    assert store.history.paused(ENDPOINT, AT + 1e5)
+    assert (open_finding(),) == store.outbox.open_findings("llama")
+    assert [("team", "late")] == due(store, AT + 1e5)
+
+
+def test_prune_keeps_the_moment_itself(store: Store, file: Path) -> None:
+    """What is exactly as old as allowed stays."""
+    store.history.remember("llama", [probe()], SAMPLES)
+
+    store.history.prune(AT)
+
+    assert [(1, 2)] == rows(file, "SELECT (SELECT count(*) FROM probe), (SELECT count(*) FROM sample)")
+
+
+def test_open_findings_round_trip(store: Store) -> None:
+    """What is open comes back exactly as it was settled, of one target only."""
+    plain = Finding("health:llama:canary", "health", "critical", "canary", "health:llama", "s", "r", 0.0)
+    store.outbox.settle("llama", [opened(), opened(plain)], (), AT)
+    store.outbox.settle("other", [opened(finding("regression:other:short:ttft"))], (), AT)
+
+    assert (open_finding(), open_finding(plain)) == store.outbox.open_findings("llama")
+
+
+def test_a_closed_finding_is_not_open(store: Store, file: Path) -> None:
+    """Closing ends the target's own finding of that key, keeps it as history, and the key may open again."""
+    store.outbox.settle("llama", [opened()], (), AT)
+    store.outbox.settle("other", [opened()], (), AT)
+    store.outbox.settle("llama", [closed()], (), AT + 600)
+
+    assert () == store.outbox.open_findings("llama")
+    assert (open_finding(),) == store.outbox.open_findings("other")
+
+    store.outbox.settle("llama", [opened(at=AT + 900)], (), AT + 900)
+
+    times = "SELECT opened_at, closed_at FROM finding WHERE target = 'llama' ORDER BY id"
+    assert [(AT, AT + 600), (AT + 900, None)] == rows(file, times)
+
+
+def test_flips_without_their_messages_are_not_kept(store: Store) -> None:
+    """Flips and the messages about them are stored together or not at all."""
+    messages = [Outgoing("team", says("good"), shadow=False), Outgoing("team", {"summary": object()}, shadow=False)]
+
+    with pytest.raises(StoreError, match="not JSON serializable"):
+        store.outbox.settle("llama", [opened()], messages, AT)
+
+    assert () == store.outbox.open_findings("llama")
+    assert {} == store.outbox.pending()
+
+
+def test_messages_without_their_flips_are_not_kept(store: Store) -> None:
+    """A flip that cannot be stored takes the messages and the other flips of its beat with it."""
+    flips = [opened(), replace(opened(finding("other")), since=math.nan)]
+
+    with pytest.raises(StoreError, match=r"NOT NULL constraint failed: finding\.since"):
+        store.outbox.settle("llama", flips, [Outgoing("team", says("good"), shadow=False)], AT)
+
+    assert () == store.outbox.open_findings("llama")
+    assert {} == store.outbox.pending()
+
+
+def test_message_round_trip(store: Store) -> None:
+    """A message is due at once, exactly as it was handed over, with no attempt made."""
+    message = {"summary": "50 → 75 ms", "evidence": {"change": 0.5}, "also": ["x"], "none": None}
+    tell(store, Outgoing("team", message, shadow=False))
+
+    assert (Due(1, "team", message, 0),) == store.outbox.due(AT)
+    assert () == store.outbox.due(AT - 1)
+
+
+def test_a_waiting_message_holds_up_its_sink(store: Store) -> None:
+    """A message that waits for its next attempt holds up its sink's later ones, and no other sink's."""
+    for text in ("first", "second"):
+        tell(store, Outgoing("team", says(text), shadow=False), Outgoing("boss", says(text), shadow=False))
+    first = store.outbox.due(AT)[0]
+    store.outbox.failed(first.id, AT + 60, "HTTP 500")
+
+    assert [("boss", "first"), ("boss", "second")] == due(store, AT + 59)
+    in_order = [("team", "first"), ("boss", "first"), ("team", "second"), ("boss", "second")]
+    assert in_order == due(store, AT + 60)
+
+
+def test_a_failure_is_counted_and_told(store: Store, file: Path) -> None:
+    """Each failed attempt is counted and its error kept, until delivery clears the error."""
+    tell(store, Outgoing("team", says("x"), shadow=False))
+    for attempt in (1, 2):
+        store.outbox.failed(1, AT + attempt, f"HTTP {500 + attempt}")
+
+    assert [2] == [one.attempts for one in store.outbox.due(AT + 2)]
+    assert [("HTTP 502", None)] == rows(file, "SELECT error, delivered_at FROM delivery")
+
+    store.outbox.delivered(1, AT + 3)
+
+    assert [("", AT + 3)] == rows(file, "SELECT error, delivered_at FROM delivery")
+
+
+def test_a_delivered_message_is_never_due_again(store: Store) -> None:
+    """What was delivered is neither due nor pending."""
+    tell(store, Outgoing("team", says("x"), shadow=False), Outgoing("team", says("y"), shadow=False))
+    store.outbox.delivered(1, AT)
+
+    assert [("team", "y")] == due(store, AT + 1e9)
+    assert {"team": 1} == store.outbox.pending()
+
+
+def test_shadow_messages_are_never_due(store: Store, file: Path) -> None:
+    """A shadow message is recorded, never due, never pending, and holds nothing up."""
+    tell(store, Outgoing("team", says("shadow"), shadow=True), Outgoing("team", says("real"), shadow=False))
+
+    assert [("team", "real")] == due(store, AT + 1e9)
+    assert {"team": 1} == store.outbox.pending()
+    assert [(1,)] == rows(file, "SELECT count(*) FROM delivery WHERE shadow")
+
+
+def test_pending_counts_per_sink(store: Store) -> None:
+    """Undelivered messages are counted per sink, those that wait included."""
+    tell(store, *(Outgoing(sink, says(sink), shadow=False) for sink in ("team", "boss", "team")))
+    store.outbox.failed(1, AT + 1e9, "HTTP 500")
+
+    assert {"team": 2, "boss": 1} == store.outbox.pending()
+
+
+def test_baseline_round_trip(store: Store) -> None:
+    """A baseline comes back exactly, unreadable facts included, by name and as its endpoint's active one."""
+    store.baselines.save(baseline())
+
+    assert baseline() == store.baselines.get("good-day")
+    assert baseline() == store.baselines.active(ENDPOINT)
+    assert "good-day" == store.baselines.active_name(ENDPOINT)
+
+
+def test_baseline_without_facts(store: Store) -> None:
+    """A baseline needs no facts."""
+    store.baselines.save(baseline(facts=()))
+
+    assert baseline(facts=()) == store.baselines.get("good-day")
+
+
+def test_values_of_one_moment_keep_their_order(store: Store) -> None:
+    """Values measured at the same moment come back in the order they were handed over."""
+    series = (Series("ttft", "short@1 load 0", (AT, AT, AT), (3.0, 1.0, 2.0)),)
+    store.baselines.save(baseline(series=series))
+
+    assert series == store.baselines.get("good-day").series
+
+
+def test_all_lists_oldest_first(store: Store) -> None:
+    """The list has every baseline, oldest first, with the size of its sample and whether it is active."""
+    assert () == store.baselines.all()
+
+    store.baselines.save(baseline("later", captured_at=AT + 10))
+    store.baselines.save(baseline("earlier", captured_at=AT))
+    store.baselines.save(baseline("elsewhere", "http://b:8000", captured_at=AT + 20))
+
+    here, there = Context("tiny", ENDPOINT), Context("tiny", "http://b:8000")
+    assert (
+        BaselineInfo("earlier", here, AT, active=True, values=7),
+        BaselineInfo("later", here, AT + 10, active=False, values=7),
+        BaselineInfo("elsewhere", there, AT + 20, active=True, values=7),
+    ) == store.baselines.all()
+
+
+def test_one_active_baseline_per_endpoint(store: Store) -> None:
+    """Saving or choosing one makes it its endpoint's only active baseline, and leaves other endpoints alone."""
+    for name, endpoint in (("a", ENDPOINT), ("b", "http://b:8000"), ("c", ENDPOINT)):
+        store.baselines.save(baseline(name, endpoint))
+    assert {"b", "c"} == {info.name for info in store.baselines.all() if info.active}
+
+    store.baselines.use("a")
+
+    assert {"a", "b"} == {info.name for info in store.baselines.all() if info.active}
+
+
+def test_no_baseline_is_active(store: Store) -> None:
+    """An endpoint without baseline has none, also after its active one was dropped while others remain."""
+    assert store.baselines.active(ENDPOINT) is None
+    store.baselines.save(baseline("a"))
+    store.baselines.save(baseline("b"))
+
+    store.baselines.drop("b")
+
+    assert store.baselines.active(ENDPOINT) is None
+    assert store.baselines.active_name(ENDPOINT) is None
+
+
+def test_drop_leaves_nothing(store: Store, file: Path) -> None:
+    """A dropped baseline is gone with its sample and facts, the others stay whole, and its name is free again."""
+    store.baselines.save(baseline("a"))
+    store.baselines.save(baseline("b"))
+
+    store.baselines.drop("a")
+
+    assert baseline("b") == store.baselines.get("b")
+    counts = [rows(file, f"SELECT count(*) FROM baseline{part}") for part in ("", "_value", "_fact")]  # noqa: S608 - our own names
+    assert [[(1,)], [(7,)], [(2,)]] == counts
+
+    store.baselines.save(baseline("a"))
+
+    assert baseline("a") == store.baselines.get("a")
+
+
+def test_a_taken_name_is_refused(store: Store) -> None:
+    """Nothing captured is ever overwritten, not even by the same name of another endpoint."""
+    store.baselines.save(baseline())
+    text = "^baseline 'good-day' exists; choose another name, or drop it first$"
+
+    with pytest.raises(StoreError, match=text):
+        store.baselines.save(baseline("good-day", "http://b:8000"))
+    with pytest.raises(StoreError, match=text):
+        store.baselines.refuse_taken("good-day")
+
+    store.baselines.refuse_taken("other-day")
+    assert baseline() == store.baselines.get("good-day")
+    assert "good-day" == store.baselines.active_name(ENDPOINT)
+
+
+def test_an_unknown_name_is_refused(store: Store) -> None:
+    """Asking for, choosing or dropping a baseline that is not there says which ones are."""
+    with pytest.raises(StoreError, match=r"^there is no baseline 'x'; known: none captured yet$"):
+        store.baselines.get("x")
+    store.baselines.save(baseline("a"))
+    store.baselines.save(baseline("b", captured_at=AT + 1e6))
+    for ask in (store.baselines.get, store.baselines.use, store.baselines.drop):
+        with pytest.raises(StoreError, match=r"^there is no baseline 'x'; known: a, b$"):
+            ask("x")
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        baseline("new", series=(Series("ttft", "short@1 load 0", (AT, AT), (0.05, math.nan)),)),
+        baseline("new", facts=(Fact(catalog.MODEL, "tiny"), Fact(catalog.VERSION, "\ud800"))),
+        baseline("new", captured_at=math.nan),
+    ],
+)
+def test_half_a_baseline_is_not_kept(store: Store, file: Path, broken: Baseline) -> None:
+    """A baseline that cannot be stored wholly leaves nothing, and the active one stays active."""
+    store.baselines.save(baseline())
+
+    with pytest.raises(StoreError):
+        store.baselines.save(broken)
+
+    assert "good-day" == store.baselines.active_name(ENDPOINT)
+    counts = [rows(file, f"SELECT count(*) FROM baseline{part}") for part in ("", "_value", "_fact")]  # noqa: S608 - our own names
+    assert [[(1,)], [(7,)], [(2,)]] == counts
+
+
+def test_a_new_process_finds_everything(store: Store, file: Path) -> None:
+    """What one process stored and closed, the next one finds."""
+    store.history.remember("llama", [probe()], SAMPLES)
+    store.history.note_facts("llama", [MODEL], AT)
+    store.baselines.save(baseline())
+    store.outbox.settle("llama", [opened()], [Outgoing("team", says("x"), shadow=False)], AT)
+    store.close()
+
+    again = Store(f"sqlite:///{file}")
+    found = (
+        again.history.probes("llama", AT),
+        again.history.seen("llama"),
+        again.baselines.active(ENDPOINT),
+        again.outbox.open_findings("llama"),
+        due(again, AT),
+    )
+    again.close()
+
+    assert ((probe(),), True, baseline(), (open_finding(),), [("team", "x")]) == found
