@@ -125,7 +125,7 @@ async def _target_parts(
     if target.model:
         bird.serves(target.model, "")
     heart = Heart(
-        pulse(name, target, settings), partial(vllm.look, connection), bird, stopwatch, store, partial(_tell, settings)
+        pulse(name, target, settings), partial(vllm.look, connection), bird, stopwatch, store, partial(tell, settings)
     )
     board.show_open(name, (await heart.wake()).open, time.time())
 
@@ -185,7 +185,8 @@ def sinks(settings: Settings) -> dict[str, Options]:
     return {name: Options(sink.kind, sink.url.get_secret_value()) for name, sink in settings.alert.sink.items()}
 
 
-def _tell(settings: Settings, target: str, flip: Flip, also: tuple[str, ...]) -> tuple[Outgoing, ...]:
+def tell(settings: Settings, target: str, flip: Flip, also: tuple[str, ...]) -> tuple[Outgoing, ...]:
+    """Word a flip for every sink; in shadow it is only recorded that it would have been sent."""
     text = message(target, flip, also)
     return tuple(Outgoing(name, text, shadow=settings.alert.paging == "shadow") for name in settings.alert.sink)
 

@@ -74,13 +74,17 @@ class Canary:
         return overlapped
 
     async def run(self, profile: str, every: float, tokens_per_minute: int, paused: IsPaused) -> None:
-        """Probe for ever, every `every` seconds with a tenth of jitter, within the token cap, unless paused."""
+        """Take turns for ever, every `every` seconds with a tenth of jitter."""
         while True:
             await asyncio.sleep(every * self._rng.uniform(0.9, 1.1))
-            if reason := await self._obstacle(PROFILES[profile], tokens_per_minute, paused):
-                self._skipped[profile, reason] += 1
-            else:
-                self._finished.append(await self.probe(profile))
+            await self.turn(profile, tokens_per_minute, paused)
+
+    async def turn(self, profile: str, tokens_per_minute: int, paused: IsPaused) -> None:
+        """Probe once, unless paused, over the token cap, or without a model to ask: then count what was skipped."""
+        if reason := await self._obstacle(PROFILES[profile], tokens_per_minute, paused):
+            self._skipped[profile, reason] += 1
+        else:
+            self._finished.append(await self.probe(profile))
 
     async def probe(self, name: str) -> Probe:
         """Send one probe of a profile and time it; what a server refuses to read is left out from then on."""

@@ -32,21 +32,16 @@ def connect(url: str) -> Engine:
     url = url or default_url(os.environ, os.getuid())
     try:
         parsed = make_url(url)
-        shown = parsed.render_as_string(hide_password=True)
-        if parsed.get_backend_name() == "sqlite" and parsed.database:
-            Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
         engine = create_engine(parsed)
-        if engine.dialect.name == "sqlite":
-            event.listen(engine, "connect", _on_connect)
-            event.listen(engine, "begin", _on_begin)
-        with engine.begin() as connection:
-            upgrade(connection)
-        if engine.dialect.name == "sqlite":
-            _use_wal(engine)
     except (ArgumentError, ImportError) as error:
         raise StoreError(f"[store] url is not usable: {error}") from None
-    except (SQLAlchemyError, OSError, StoreError) as error:
-        raise StoreError(f"store {shown} cannot be used: {reason(error)}") from None
+    except ValueError:  # its text may be a part of the password
+        raise StoreError("[store] url is not usable: its port is not a number") from None
+    try:
+        _open(engine)
+    except (SQLAlchemyError, sqlite3.Error, OSError, StoreError) as error:
+        engine.dispose()
+        raise StoreError(f"store {_shown(engine)} cannot be used: {reason(error)}") from None
     return engine
 
 
@@ -57,13 +52,29 @@ def transaction(engine: Engine) -> Iterator[Connection]:
         with engine.begin() as connection:
             yield connection
     except (SQLAlchemyError, UnicodeError) as error:  # no driver wraps the refusal of a lone surrogate
-        shown = engine.url.render_as_string(hide_password=True)
-        raise StoreError(f"store {shown}: {reason(error)}") from None
+        raise StoreError(f"store {_shown(engine)}: {reason(error)}") from None
 
 
 def reason(error: Exception) -> str:
     """Give a database error's own words, without SQL and without parameters."""
     return str(getattr(error, "orig", None) or error)
+
+
+def _open(engine: Engine) -> None:
+    is_sqlite = engine.dialect.name == "sqlite"
+    if is_sqlite:
+        if engine.url.database:
+            Path(engine.url.database).parent.mkdir(parents=True, exist_ok=True)
+        event.listen(engine, "connect", _on_connect)
+        event.listen(engine, "begin", _on_begin)
+    with engine.begin() as connection:
+        upgrade(connection)
+    if is_sqlite:
+        _use_wal(engine)
+
+
+def _shown(engine: Engine) -> str:
+    return engine.url.render_as_string(hide_password=True)
 
 
 def _on_connect(connection: sqlite3.Connection, _record: Any) -> None:  # noqa: ANN401 - SQLAlchemy's pool record

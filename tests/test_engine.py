@@ -1,0 +1,272 @@
+"""Opening the database: where it is, what is refused and left as it was, and what happens when it is full."""
+
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from examples import AT, baseline, probe
+from sqlalchemy import Engine
+from sqlmodel import SQLModel
+
+from monitor.store.baselines import Baselines
+from monitor.store.engine import connect, default_url
+from monitor.store.history import History
+from monitor.store.schema import StoreError
+from monitor.store.store import Store
+
+HEAD = "0001"
+
+
+@contextmanager
+def opened(url: str) -> Iterator[Engine]:
+    engine = connect(url)
+    try:
+        yield engine
+    finally:
+        engine.dispose()
+
+
+def refusal(url: str) -> str:
+    with pytest.raises(StoreError) as caught:
+        connect(url)
+    return str(caught.value)
+
+
+def run(file: Path, *statements: str) -> None:
+    """Do something to a database as another program would."""
+    with closing(sqlite3.connect(file)) as connection, connection:
+        for statement in statements:
+            connection.execute(statement)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize(
+    ("env", "uid", "path"),
+    [
+        ({"HOME": "/root"}, 0, "/var/lib/vllm-monitor/monitor.db"),
+        ({"HOME": "/home/ann"}, 1000, "/home/ann/.local/state/vllm-monitor/monitor.db"),
+        ({"HOME": "/home/ann", "XDG_STATE_HOME": "/state"}, 1000, "/state/vllm-monitor/monitor.db"),
+        ({"XDG_STATE_HOME": "/state"}, 0, "/state/vllm-monitor/monitor.db"),
+        ({"HOME": "/home/ann", "XDG_STATE_HOME": ""}, 1000, "/home/ann/.local/state/vllm-monitor/monitor.db"),
+        ({}, 1000, "/.local/state/vllm-monitor/monitor.db"),
+    ],
+)
+def test_default_place(env: dict[str, str], uid: int, path: str) -> None:
+    """Root's store is in /var/lib, a user's in their state folder, and XDG_STATE_HOME moves both."""
+    assert f"sqlite:///{path}" == default_url(env, uid)
+
+
+def test_folders_are_made(tmp_path: Path) -> None:
+    """The folders of a database file are made when it is first opened."""
+    with opened(f"sqlite:///{tmp_path}/a/b/monitor.db"):
+        pass
+
+    assert {"monitor.db"} == set(contents(tmp_path / "a" / "b"))
+
+
+def test_migrations_make_the_tables_of_the_models(tmp_path: Path) -> None:
+    """A freshly migrated database differs in nothing from what the models ask for."""
+    with opened(f"sqlite:///{tmp_path}/monitor.db") as engine, engine.begin() as connection:
+        found = compare_metadata(MigrationContext.configure(connection), SQLModel.metadata)
+
+    assert [] == found
+
+
+def test_reopening_changes_nothing(tmp_path: Path) -> None:
+    """Opening a store that is up to date writes nothing."""
+    file = tmp_path / "monitor.db"
+    Store(f"sqlite:///{file}").close()
+    before = contents(tmp_path)
+
+    Store(f"sqlite:///{file}").close()
+
+    assert before == contents(tmp_path)
+
+
+def test_sqlite_is_told_how_to_behave(tmp_path: Path) -> None:
+    """Every connection waits for other writers, heeds foreign keys, and logs ahead."""
+    names = ("journal_mode", "busy_timeout", "foreign_keys", "synchronous")
+    with opened(f"sqlite:///{tmp_path}/monitor.db") as engine, engine.connect() as connection:
+        found = [connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in names]
+
+    assert ["wal", 5000, 1, 1] == found
+
+
+def test_memory_is_a_store_too() -> None:
+    """A store in memory works as long as it is open."""
+    with opened("sqlite://") as engine:
+        History(engine).remember("llama", [probe()], ())
+
+        assert (probe(),) == History(engine).probes("llama", AT)
+
+
+def test_a_text_is_no_database(tmp_path: Path) -> None:
+    """A file that is no database is refused and stays as it was."""
+    file = tmp_path / "notes.txt"
+    file.write_text("These are my notes, and they are longer than the header of a database.\n" * 20)
+    before = contents(tmp_path)
+
+    assert f"store sqlite:///{file} cannot be used: file is not a database" == refusal(f"sqlite:///{file}")
+    assert before == contents(tmp_path)
+
+
+@pytest.mark.parametrize("journal", ["delete", "wal"])
+def test_another_programs_database(tmp_path: Path, journal: str) -> None:
+    """Another program's database is refused, and neither it nor its folder is touched."""
+    file = tmp_path / "songs.db"
+    run(file, f"PRAGMA journal_mode = {journal}", "CREATE TABLE song (title TEXT)", "INSERT INTO song VALUES ('x')")
+    before = contents(tmp_path)
+
+    text = refusal(f"sqlite:///{file}")
+
+    assert f"store sqlite:///{file} cannot be used: it is another program's database; set another [store] url" == text
+    assert before == contents(tmp_path)
+
+
+def test_a_newer_monitors_database(tmp_path: Path) -> None:
+    """A schema from a newer monitor is refused and left as it was."""
+    file = tmp_path / "monitor.db"
+    Store(f"sqlite:///{file}").close()
+    run(file, "UPDATE alembic_version SET version_num = '9999'")
+    before = contents(tmp_path)
+
+    text = refusal(f"sqlite:///{file}")
+
+    wanted = "its schema 9999 is from a newer monitor; upgrade this one, or set another [store] url"
+    assert f"store sqlite:///{file} cannot be used: {wanted}" == text
+    assert before == contents(tmp_path)
+
+
+def test_a_failed_migration_leaves_nothing(tmp_path: Path) -> None:
+    """A schema is made wholly or not at all."""
+    file = tmp_path / "monitor.db"
+    run(file, "CREATE VIEW baseline_value AS SELECT 1")
+    before = contents(tmp_path)
+
+    assert refusal(f"sqlite:///{file}").startswith(f"store sqlite:///{file} cannot be used: ")
+    assert before == contents(tmp_path)
+
+
+def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
+    """A place where no file can be made is refused in one line that names it."""
+    (tmp_path / "file").write_text("not a folder")
+    url = f"sqlite:///{tmp_path}/file/monitor.db"
+
+    text = refusal(url)
+
+    assert text.startswith(f"store {url} cannot be used: ")
+    assert 1 == len(text.splitlines())
+
+
+def test_a_folder_is_no_database(tmp_path: Path) -> None:
+    """A folder in place of the file is refused."""
+    assert f"store sqlite:///{tmp_path} cannot be used: unable to open database file" == refusal(
+        f"sqlite:///{tmp_path}"
+    )
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "nonsense",
+        "user:secret@host",
+        "magic://user:secret@host/monitor",
+        "postgresql://user:secret",
+        "postgresql://user:secret@host:port/monitor",
+        "postgresql+nothing://user:secret@host/monitor",
+        "oracle://user:secret@host/monitor",
+    ],
+)
+def test_an_unusable_url(url: str) -> None:
+    """A url that nothing can be opened with is refused in one line, which never tells what may be a password."""
+    text = refusal(url)
+
+    assert text.startswith("[store] url is not usable: ")
+    assert "secret" not in text
+    assert 1 == len(text.splitlines())
+
+
+OPEN = """
+import sys
+from monitor.store.store import Store
+print("ready", flush=True)
+sys.stdin.readline()
+store = Store(sys.argv[1])
+store.history.pause(sys.argv[2], "capture", 1.0, 2.0)
+store.close()
+"""
+
+
+def test_two_processes_open_a_fresh_store(tmp_path: Path) -> None:
+    """Processes that open the same new store at the same moment all succeed, and lose nothing of each other."""
+    url = f"sqlite:///{tmp_path}/monitor.db"
+    command = [sys.executable, "-W", "error", "-c", OPEN, url]
+    pipe = subprocess.PIPE
+    names = ("a", "b", "c")
+    processes = [subprocess.Popen([*command, name], stdin=pipe, stdout=pipe, stderr=pipe) for name in names]  # noqa: S603 - our own interpreter
+    for process in processes:
+        assert process.stdout
+        process.stdout.readline()
+    for process in processes:
+        assert process.stdin
+        process.stdin.write(b"go\n")
+        process.stdin.flush()
+    ends = [(process.communicate(timeout=30)[1].decode(), process.returncode) for process in processes]
+
+    assert [("", 0)] * 3 == ends
+    with closing(sqlite3.connect(tmp_path / "monitor.db")) as connection:
+        assert [("a",), ("b",), ("c",)] == connection.execute("SELECT scope FROM event ORDER BY scope").fetchall()
+        assert [(HEAD,)] == connection.execute("SELECT version_num FROM alembic_version").fetchall()
+
+
+def test_a_full_disk(tmp_path: Path) -> None:
+    """When the disk is full, what cannot be kept is a StoreError; what was kept stays, and space mends it."""
+    file = tmp_path / "monitor.db"
+    with opened(f"sqlite:///{file}") as engine:
+        history = History(engine)
+        history.remember("llama", [probe()], ())
+        Baselines(engine).save(baseline())
+        most = _limit(engine, 1)  # as small as what is there already
+        flood = [probe(at=AT + 1 + number) for number in range(1000)]
+
+        with pytest.raises(StoreError, match=r"^store sqlite:///.*monitor\.db: database or disk is full$"):
+            history.remember("llama", flood, ())
+
+        assert (probe(),) == history.probes("llama", AT)
+        assert baseline() == Baselines(engine).get("good-day")
+        _limit(engine, most + 10_000)
+        history.remember("llama", flood, ())
+
+        assert (probe(), *flood) == history.probes("llama", AT)
+
+
+def _limit(engine: Engine, pages: int) -> int:
+    """Bound the size of the database; give the bound that SQLite took."""
+    with engine.connect() as connection:
+        return int(connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}").scalar_one())
+
+
+def test_a_locked_store(tmp_path: Path) -> None:
+    """A store that another process holds for too long is a StoreError, and usable again afterwards."""
+    file = tmp_path / "monitor.db"
+    with opened(f"sqlite:///{file}") as engine, closing(sqlite3.connect(file, isolation_level=None)) as other:
+        with engine.connect() as connection:
+            connection.exec_driver_sql("PRAGMA busy_timeout = 1")
+        other.execute("BEGIN IMMEDIATE")
+
+        with pytest.raises(StoreError, match="database is locked"):
+            History(engine).remember("llama", [probe()], ())
+
+        other.execute("ROLLBACK")
+        History(engine).remember("llama", [probe()], ())
+
+        assert (probe(),) == History(engine).probes("llama", AT)

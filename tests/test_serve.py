@@ -1,0 +1,105 @@
+"""`monitor serve` as a process: it starts without vLLM, serves, ends well, and says what is wrong in one line."""
+
+import signal
+import socket
+from pathlib import Path
+
+import httpx
+import pytest
+from processes import run, serve
+from serving import simulated
+
+CONFIG = """
+[target.llama]
+url = "{url}"
+[heartbeat]
+every = "200ms"
+[canary]
+every = "200ms"
+[store]
+url = "sqlite:///{store}"
+"""
+
+
+def config(folder: Path, url: str = "http://127.0.0.1:9", extra: str = "") -> Path:
+    path = folder / "monitor.toml"
+    path.write_text(CONFIG.format(url=url, store=folder / "m.db") + extra)
+    return path
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_ends_well(tmp_path: Path, number: signal.Signals) -> None:
+    """A signal ends the monitor with exit code 0 and the store closed; vLLM need not be there."""
+    with serve(config(tmp_path)) as served:
+        text = httpx.get(f"{served.url}/metrics").text
+        code = served.end(number)
+
+    assert 0 == code
+    assert "vllm_monitor_build_info" in text
+    assert "Traceback" not in served.log
+    assert not (tmp_path / "m.db-wal").exists()
+
+
+async def test_metrics_of_a_watched_server(tmp_path: Path) -> None:
+    """Beside a server, one command gives its health on /metrics."""
+    async with simulated() as server:
+        with serve(config(tmp_path, server.url)) as served:
+            async with httpx.AsyncClient() as client:
+                text = await until_shown(client, served.url, "vllm_monitor_canary_last_ttft_seconds")
+
+    assert 'vllm_monitor_vllm_up{target="llama"} 1.0' in text
+    assert 'reason="no baseline"' in text
+
+
+async def until_shown(client: httpx.AsyncClient, url: str, metric: str) -> str:
+    """Scrape until a metric is there; each scrape takes its time, and a thousand are enough."""
+    for _ in range(1000):
+        text = (await client.get(f"{url}/metrics")).text
+        if f"\n{metric}{{" in text:
+            return text
+    raise AssertionError(f"{metric} did not appear")
+
+
+def test_taken_port_is_told(tmp_path: Path) -> None:
+    """A port that is taken is one line and exit code 2."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        ended = run("serve", "--config", str(config(tmp_path)), "--web.listen-address", address)
+
+    assert (2, 1) == (ended.returncode, len(ended.stderr.splitlines()))
+    assert f"monitor: --web.listen-address {address}: Address already in use; choose another address\n" == ended.stderr
+
+
+def test_unreadable_key_is_told(tmp_path: Path) -> None:
+    """A key file that is not there is one line and exit code 2, before anything starts."""
+    path = config(tmp_path, extra="")
+    path.write_text(path.read_text().replace("[heartbeat]", 'api_key_file = "/nowhere/key"\n[heartbeat]'))
+
+    ended = run("serve", "--config", str(path))
+
+    assert 2 == ended.returncode
+    assert ended.stderr.startswith("monitor: api_key_file /nowhere/key")
+
+
+def test_shadow_with_sinks_is_told(tmp_path: Path) -> None:
+    """Who configures a sink and leaves paging in shadow is told at the start that nothing will be sent."""
+    with serve(config(tmp_path, extra='[alert.sink.team]\nkind = "log"\n')) as served:
+        served.end()
+
+    assert 'paging is in shadow: sinks are told nothing until [alert] paging = \\"on\\"' in served.log
+
+
+def test_key_is_shown_nowhere(tmp_path: Path) -> None:
+    """The API key appears in no log, on no page and in no database."""
+    path = config(tmp_path)
+    path.write_text(path.read_text().replace("[heartbeat]", 'api_key = "s3cr3t-key"\n[heartbeat]'))
+    with serve(path) as served:
+        text = httpx.get(f"{served.url}/metrics").text
+        served.end()
+    printed = run("config", "--config", str(path)).stdout
+
+    stored = b"".join(file.read_bytes() for file in tmp_path.glob("m.db*"))
+    assert "s3cr3t" not in text + served.log + printed
+    assert b"s3cr3t" not in stored

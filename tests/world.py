@@ -1,0 +1,96 @@
+"""One target put together as `serve` does it, but driven by hand: no task runs by itself."""
+
+import random
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import httpx
+
+from monitor import capture
+from monitor.alert.sink import Options
+from monitor.canary.canary import Canary
+from monitor.canary.stopwatch import Stopwatch
+from monitor.collect import vllm
+from monitor.delivery import Delivery
+from monitor.export import Board, Periods
+from monitor.heartbeat import Heart
+from monitor.model import Beat, Context
+from monitor.serve import pulse, tell
+from monitor.settings import Alert, Settings, Sink, Target
+from monitor.store.store import Store
+
+NAME = "llama"
+
+
+async def never() -> bool:
+    return False
+
+
+@dataclass
+class World:
+    """The parts of one monitor process."""
+
+    store: Store
+    heart: Heart
+    canary: Canary
+    delivery: Delivery
+    board: Board
+    url: str
+
+    async def beat(self) -> Beat:
+        """Beat once and show it, as the process does."""
+        beat = await self.heart.beat()
+        self.board.show(beat, stored=self.heart.stored)
+        return beat
+
+    async def turn(self) -> Beat:
+        """Let the canary take a turn, beat, and deliver what is due."""
+        await self.canary.turn("short", 1_000_000, never)
+        beat = await self.beat()
+        await self.delivery.once()
+        return beat
+
+    async def capture(self, name: str, requests: int = 40) -> None:
+        """Capture a baseline by sending."""
+        sample = await capture.probes(self.canary, "short", requests, 1e3, lambda _probe: None)
+        context = Context("tiny", self.url)
+        self.store.baselines.save(capture.make(name, context, sample, (), (), time.time()))
+
+    def shown(self, metric: str) -> dict[tuple[tuple[str, str], ...], float]:
+        """Give what the exposition says of one metric, by labels."""
+        return {
+            tuple(sorted(sample.labels.items())): sample.value
+            for family in self.board.registry.collect()
+            for sample in family.samples
+            if sample.name == metric
+        }
+
+
+def settings_for(url: str, hook: str, paging: str = "on") -> Settings:
+    """Choose quick settings: findings open after two beats."""
+    sinks = {"team": Sink.model_validate({"kind": "webhook", "url": hook})} if hook else {}
+    alert = Alert.model_validate({"paging": paging, "opens_after": "0s", "sink": sinks})
+    return Settings(target={NAME: Target(url=url)}, alert=alert)
+
+
+@asynccontextmanager
+async def world(path: Path, url: str, hook: str = "", paging: str = "on") -> AsyncIterator[World]:
+    """Start a monitor process on a store; leaving it is its end, without farewell."""
+    chosen = settings_for(url, hook, paging)
+    store = Store(f"sqlite:///{path}")
+    stopwatch = Stopwatch()
+    board = Board(Periods(15.0, 60.0, 15.0), time.time)
+    async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=5.0) as client:
+        canary = Canary(client, partial(vllm.load, client), stopwatch, random.Random(1), 5.0)
+        canary.serves("tiny", "0.32.0")
+        look = partial(vllm.look, client)
+        heart = Heart(pulse(NAME, chosen.target[NAME], chosen), look, canary, stopwatch, store, partial(tell, chosen))
+        sinks = {"team": Options("webhook", hook)} if hook else {}
+        delivery = Delivery(store, sinks, client, board.events.attempted)
+        board.show_open(NAME, (await heart.wake()).open, time.time())
+        yield World(store, heart, canary, delivery, board, url)
+    store.close()
