@@ -1,6 +1,6 @@
 """The simulated vLLM over a real socket: the shapes a client sees, the counters, and every fault."""
 
-# ruff: noqa: SIM300 -- the expected value comes first
+
 
 import asyncio
 import json
@@ -78,7 +78,7 @@ class Rig:
 
 @pytest.fixture(scope="module")
 async def served() -> AsyncIterator[Rig]:
-    app = create_app(FAST, random.Random(1))  # noqa: S311 -- chance of a simulation
+    app = create_app(FAST, random.Random(1))
     server = uvicorn.Server(uvicorn.Config(app, log_level="critical", lifespan="off"))
     # asyncio switches Nagle's delay off only on sockets that name their protocol.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
@@ -542,7 +542,7 @@ async def test_a_client_that_leaves_frees_its_slot(rig: Rig, *, stream: bool) ->
 
 async def test_lateness_does_not_add_up() -> None:
     """Waits end at moments fixed in advance, so many short ones take what they should together."""
-    engine = Engine(FAST.changed({"tpot": 0.0005, "ttft": 0}), random.Random(1))  # noqa: S311 -- a simulation
+    engine = Engine(FAST.changed({"tpot": 0.0005, "ttft": 0}), random.Random(1))
     job = engine.job((1,), 201, salt="", greedy=True)
     assert 202 == len([step async for step in engine.generate(job)])
     assert 0.0999 <= job.last - job.first < 0.18

@@ -1,0 +1,163 @@
+"""The promises against a real vLLM at MONITOR_TEST_VLLM_URL; its worker must run on this machine.
+
+Waiting here is real time: a real server is slowed by pausing its worker, and must be found out and forgiven.
+"""
+
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import anyio
+import httpx
+import pytest
+from processes import Served, run, serve
+from prometheus_client.parser import text_string_to_metric_families
+from serving import receiver
+
+from monitor.collect.vllm import NAMES, PREFIX
+
+pytestmark = pytest.mark.real_vllm
+
+URL = os.environ.get("MONITOR_TEST_VLLM_URL", "")
+CONFIG = """
+[target.real]
+url = "{url}"
+[heartbeat]
+every = "1s"
+[canary]
+every = "1s"
+max_tokens_per_minute = 100000
+[alert]
+paging = "on"
+opens_after = "20s"
+[alert.sink.team]
+kind = "webhook"
+url = "{hook}"
+[store]
+url = "sqlite:///{store}"
+"""
+
+
+def say(text: str) -> None:
+    """Print a line of the story with its time, for the record of the run."""
+    sys.stdout.write(f"{time.strftime('%H:%M:%S', time.gmtime())} {text}\n")
+
+
+def exposition(text: str) -> dict[tuple[str, str], float]:
+    """Give samples by name and engine."""
+    return {
+        (sample.name, sample.labels.get("engine", "")): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def test_look_equals_vllm() -> None:
+    """Every metric of the contract that this vLLM can give is given, and equals vLLM's own at that moment."""
+    looked = json.loads(run("look", "--only", "vllm", "--target", URL, "--json").stdout)
+    own = exposition(httpx.get(f"{URL}/metrics").text)
+    seen = {
+        (reading["metric"], reading["labels"].get("engine", "")): reading["value"]
+        for reading in looked["snapshots"][0]["readings"]
+    }
+
+    for name in (*NAMES, *PREFIX):
+        alias = next(alias for alias in name.aliases if (alias, "0") in own)
+        say(f"{name.metric} = {seen[name.metric, '0']!r} ({alias})")
+        assert own[alias, "0"] == seen[name.metric, "0"]
+
+
+def test_canary() -> None:
+    """Probes of a real server succeed and cost what the profile says."""
+    probes = json.loads(run("canary", "--target", URL, "--requests", "10", "--json").stdout)["probes"]
+
+    assert {("ok", 16)} == {(probe["outcome"], probe["output_tokens"]) for probe in probes}
+    assert max(probe["prompt_tokens"] for probe in probes) <= 64
+    assert all(0 < probe["tpot_seconds"] < probe["ttft_seconds"] for probe in probes[-3:])
+
+
+def worker() -> int:
+    """Find the process that computes: the worker, or the engine where there is no worker of its own."""
+    names = {}
+    for path in Path("/proc").glob("[0-9]*/comm"):
+        try:
+            names[path.read_text().strip()] = int(path.parent.name)
+        except OSError:
+            continue
+    return names.get("VLLM::Worker") or names["VLLM::EngineCor"]
+
+
+@asynccontextmanager
+async def slowed(pid: int) -> AsyncIterator[None]:
+    """Pause a process for 15 ms in every 40 ms."""
+
+    async def pause() -> None:
+        try:
+            while True:
+                os.kill(pid, signal.SIGSTOP)
+                await anyio.sleep(0.015)
+                os.kill(pid, signal.SIGCONT)
+                await anyio.sleep(0.025)
+        finally:
+            os.kill(pid, signal.SIGCONT)
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(pause)
+        try:
+            yield
+        finally:
+            group.cancel_scope.cancel()
+
+
+async def until(served: Served, holds: Callable[[list[str]], bool], patience: float) -> list[str]:
+    """Scrape once a second until the open findings are what is waited for."""
+    async with httpx.AsyncClient() as client:
+        with anyio.fail_after(patience):
+            while True:
+                text = (await client.get(f"{served.url}/metrics")).text
+                lines = [line for line in text.splitlines() if line.startswith("vllm_monitor_finding_active{")]
+                if holds(lines):
+                    return lines
+                await anyio.sleep(1.0)
+
+
+async def test_story(tmp_path: Path) -> None:
+    """A real server slowed is found and told of once, across kill -9; healed, it is resolved; nothing else opens."""
+    async with receiver() as hook:
+        path = tmp_path / "monitor.toml"
+        path.write_text(CONFIG.format(url=URL, hook=hook.url, store=tmp_path / "m.db"))
+        captured = run("baseline", "capture", "good", "--requests", "120", "--rate", "2", "--config", str(path))
+        say(captured.stdout)
+        assert 0 == captured.returncode, captured.stderr
+
+        with serve(path) as served:
+            await anyio.sleep(30)
+            assert [] == await until(served, lambda _lines: True, 5)
+            async with slowed(worker()):
+                say("slowed")
+                opened = await until(served, lambda lines: len(lines) >= 2, 120)
+                say(f"open: {opened}")
+                served.end(signal.SIGKILL)
+                say("killed")
+            say("back to speed")
+            killed_log = served.log
+
+        with serve(path) as again:
+            first = await until(again, lambda _lines: True, 5)
+            say(f"restarted with {len(first)} open findings")
+            assert 2 <= len(first)
+            await until(again, lambda lines: not lines, 180)
+            say("resolved")
+            await anyio.sleep(20)
+            assert [] == await until(again, lambda _lines: True, 5)
+            assert 0 == again.end()
+
+        for message in hook.got:
+            say(json.dumps(message, ensure_ascii=False))
+        assert ["firing", "resolved"] == [message["status"] for message in hook.got]
+        assert "internal error" not in killed_log + again.log

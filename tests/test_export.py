@@ -1,0 +1,387 @@
+"""What Prometheus is shown: every name of the catalogue, nothing else, and nothing that is too old."""
+
+import os
+import re
+import shutil
+import subprocess
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from examples import AT, baseline, failed_probe, finding, open_finding, probe
+from goldens import compare
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client import generate_latest
+from prometheus_client.openmetrics import exposition as openmetrics
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
+from prometheus_client.parser import text_string_to_metric_families as parse_text
+
+from monitor import catalog
+from monitor.export import LONGEST_VALUE, Board, Periods
+from monitor.model import Beat, Fact, Judgement, OpenFinding, Reading, Snapshot, labels
+
+GOLDEN = Path(__file__).parent / "goldens" / "metrics.prom"
+PERIODS = Periods(beat=15.0, probe=60.0, node=20.0)
+
+ENGINE = labels(engine="0")
+SUMMARIES = (catalog.USERS_TTFT, catalog.USERS_TPOT, catalog.USERS_E2E, catalog.USERS_QUEUE)
+OF_VLLM = (
+    Reading(catalog.VLLM_UP, 1.0, AT),
+    Reading(catalog.VLLM_INFO, 1.0, AT, labels(version="0.32.0", model="tiny", engine_args_hash="0123456789ab")),
+    Reading(catalog.VLLM_START, AT - 3600, AT),
+    Reading(catalog.KV_USAGE, 0.25, AT, ENGINE),
+    Reading(catalog.PREFIX_QUERIES, 1000.0, AT, ENGINE),
+    Reading(catalog.PREFIX_HITS, 250.0, AT, ENGINE),
+    Reading(catalog.PREFIX_RATIO, 0.25, AT, ENGINE),
+    Reading(catalog.PREFIX_REPORTED, 0.3, AT, labels(engine="0", window="lifetime")),
+    Reading(catalog.RUNNING, 2.0, AT, ENGINE),
+    Reading(catalog.WAITING, 0.0, AT, ENGINE),
+    Reading(catalog.PREEMPTIONS, 1.0, AT, ENGINE),
+    Reading(catalog.PROMPT_TOKENS, 5000.0, AT, ENGINE),
+    Reading(catalog.GENERATION_TOKENS, 9000.0, AT, ENGINE),
+    *(Reading(f"{name}{suffix}", 12.5, AT, ENGINE) for name in SUMMARIES for suffix in ("_sum", "_count")),
+)
+OF_HOST = (
+    Reading(catalog.GOVERNOR_CPUS, 4.0, AT, labels(governor="performance")),
+    Reading(catalog.SWAPPINESS, 10.0, AT),
+    Reading(catalog.NUMA_BALANCING, 0.0, AT),
+    Reading(catalog.MIGRATION_COST, 5e-05, AT),
+    Reading(catalog.NUMA_MISS, 7.0, AT, labels(node="0")),
+    Reading(catalog.NUMA_FOREIGN, 8.0, AT, labels(node="0")),
+    Reading(catalog.SWAP_IN, 1.0, AT),
+    Reading(catalog.SWAP_OUT, 2.0, AT),
+    Reading(catalog.PRESSURE, 0.125, AT, labels(resource="cpu", share="some")),
+    Reading(catalog.STEAL, 3.0, AT),
+)
+VLLM = Snapshot(
+    "vllm",
+    AT,
+    0.02,
+    OF_VLLM,
+    (Fact(catalog.VERSION, "0.32.0", "/version"), Fact(catalog.MODEL_ROOT, None, "/v1/models", "not told")),
+)
+HOST = Snapshot("host", AT, 0.004, OF_HOST, (Fact(catalog.GOVERNOR, "performance", "/sys"),))
+DEAD = Snapshot("vllm", AT, 5.0, error="http://gone:8000 does not answer")
+WAITING = finding("health:gone:waiting", kind="health", severity="info", subject="waiting", group="health:gone")
+
+Series = dict[tuple[str, tuple[tuple[str, str], ...]], float]
+
+
+class Clock:
+    """The time that a board sees."""
+
+    def __init__(self) -> None:
+        self.at = AT
+
+    def __call__(self) -> float:
+        """Give the time."""
+        return self.at
+
+
+def beat(snapshot: Snapshot = VLLM, target: str = "llama", **changes: object) -> Beat:
+    """Give a beat as a watched server makes it."""
+    parts: dict[str, object] = {
+        "probes": (probe(),),
+        "judgements": (
+            Judgement("ttft", "short", 1.5, ""),
+            Judgement("tpot", "short", None, "the baseline has too few samples of short@1 load 3-8"),
+        ),
+        "open": (open_finding(),),
+        "baseline": baseline(),
+    }
+    return Beat(target, snapshot.at, 0.125, (snapshot,), snapshot.readings, **{**parts, **changes})  # type: ignore[arg-type] # a test's shorthand
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def board(clock: Clock) -> Board:
+    return Board(PERIODS, clock)
+
+
+@pytest.fixture
+def full(board: Board) -> Board:
+    """Give a board that shows every family there is: a watched server, one that is gone, and the node."""
+    board.show(beat(), stored=True)
+    gone = OpenFinding(WAITING, AT, AT)
+    seen = (Reading(catalog.VLLM_UP, 0.0, AT),)
+    board.show(
+        Beat("gone", AT, 5.0, (DEAD,), seen, (failed_probe(),), (), (gone,), None),
+        stored=False,
+    )
+    board.show_node((HOST,))
+    board.show_self(0.003, {"team": 2, "boss": 0})
+    board.events.skipped("gone", Counter({("short", "paused"): 3}))
+    board.events.late("gone")
+    board.events.attempted("team", True)
+    board.events.attempted("team", False)
+    return board
+
+
+@pytest.fixture
+def promtool() -> str:
+    """Give the path of promtool; without it a test skips, and fails where nothing may be skipped."""
+    found = shutil.which("promtool")
+    if found is None and os.environ.get("MONITOR_TEST_STRICT") == "1":
+        pytest.fail("promtool is not installed: in Debian it is part of the package prometheus")
+    if found is None:
+        pytest.skip("promtool is not installed, so the names were NOT linted")
+    return found
+
+
+def text(board: Board) -> str:
+    """Give the exposition, but what depends on the process and the versions that run the test."""
+    lines = generate_latest(board.registry).decode().splitlines(keepends=True)
+    ours = "".join(line for line in lines if "process_" not in line.split("{")[0])
+    return re.sub(r'build_info\{python="[^"]+",version="[^"]+"\}', 'build_info{python="3",version="0"}', ours)
+
+
+def series(board: Board, *, target: str | None = None) -> Series:
+    """Give what is shown, without what is counted for ever and the process's own; of one target if asked."""
+    return {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in parse_text(text(board))
+        if family.type not in {"counter", "histogram"}
+        for sample in family.samples
+        if target is None or sample.labels.get("target") == target
+    }
+
+
+def names(board: Board, target: str | None = None) -> set[str]:
+    return {name.removeprefix(catalog.PREFIX) for name, _ in series(board, target=target)}
+
+
+def test_golden(full: Board) -> None:
+    """The exposition of everything is exactly the golden: names, labels and help are a contract."""
+    compare(GOLDEN, text(full))
+
+
+def test_the_golden_shows_the_whole_catalogue() -> None:
+    """Every name of the catalogue is one that can be shown, with its help and kind; none is there twice."""
+    families = list(parse_text(GOLDEN.read_text()))
+    found = {
+        family.name + ("_total" if family.type == "counter" else ""): (family.type, family.documentation)
+        for family in families
+    }
+
+    assert {name: (metric.kind, metric.help) for name, metric in catalog.METRICS.items()} == found
+    assert len(families) == len(found)
+
+
+def test_only_what_is_catalogued_is_shown(full: Board) -> None:
+    """No sample has a name or a label that the catalogue lacks."""
+    for family in parse_text(text(full)):
+        metric = catalog.METRICS[family.name + ("_total" if family.type == "counter" else "")]
+        allowed = {*metric.labels, *({"le"} if metric.kind == "histogram" else ())}
+        assert [] == [sample for sample in family.samples if not set(sample.labels) <= allowed]
+
+
+def test_no_series_is_shown_twice(full: Board) -> None:
+    """Each combination of name and labels is there once: Prometheus would drop the second."""
+    found = [
+        (sample.name, tuple(sorted(sample.labels.items())))
+        for family in parse_text(text(full))
+        for sample in family.samples
+    ]
+
+    assert sorted(set(found)) == sorted(found)
+
+
+def test_openmetrics_says_the_same(full: Board) -> None:
+    """The OpenMetrics exposition is valid and has exactly the samples of the text exposition."""
+    strict = {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in parse_openmetrics(openmetrics.generate_latest(full.registry).decode())
+        for sample in family.samples
+        if "process_" not in sample.name and "build_info" not in sample.name
+    }
+    plain = {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in parse_text(text(full))
+        for sample in family.samples
+        if "build_info" not in sample.name
+    }
+
+    assert plain == strict
+
+
+def test_promtool_likes_the_names(promtool: str) -> None:
+    """Prometheus's own linter has nothing to say about our names."""
+    ended = subprocess.run(  # noqa: S603 - a tool found on PATH
+        [promtool, "check", "metrics"], input=GOLDEN.read_text(), capture_output=True, text=True, check=False
+    )
+
+    assert (0, "", "") == (ended.returncode, ended.stdout, ended.stderr)
+
+
+def test_node_scope_has_no_target(full: Board) -> None:
+    """What belongs to the node or to the monitor carries no target; what belongs to a server always does."""
+    found = {name.removeprefix(catalog.PREFIX) for name, pairs in series(full) if "target" not in dict(pairs)}
+    of_host = {reading.metric.removeprefix(catalog.PREFIX) for reading in OF_HOST if "_total" not in reading.metric}
+
+    collector = {"collector_success", "collector_duration_seconds", "collector_last_success_timestamp_seconds"}
+    own = {"build_info", "loop_lag_seconds", "deliveries_pending", "fact_info"}
+    assert {*of_host, *collector, *own} == found
+
+
+def test_nothing_seen_yet(board: Board) -> None:
+    """A board that was told nothing shows only which monitor this is."""
+    assert {"build_info"} == names(board)
+
+
+def test_unknown_is_absent(full: Board) -> None:
+    """An unreadable fact, a metric without judgement and a failed look show no value, never a zero."""
+    shown = series(full, target="llama")
+
+    assert not [pairs for name, pairs in shown if name == catalog.FACT_INFO and ("fact", "vllm.model_root") in pairs]
+    assert [] == [pairs for name, pairs in shown if name == catalog.BASELINE_RATIO and ("metric", "tpot") in pairs]
+    gone = names(full, "gone")
+    assert {
+        "vllm_up",
+        "finding_active",
+        "heartbeat_timestamp_seconds",
+        "heartbeat_duration_seconds",
+        "store_success",
+        "collector_success",
+        "collector_duration_seconds",
+    } == gone
+
+
+def test_a_failed_probe_has_no_latency(board: Board) -> None:
+    """After a failed probe the last latencies are gone; when it last succeeded stays."""
+    last = {"canary_last_ttft_seconds", "canary_last_tpot_seconds", "canary_last_e2e_seconds", "canary_itl_max_seconds"}
+    board.show(beat(), stored=True)
+    assert last <= names(board)
+
+    board.show(beat(probes=(failed_probe(at=AT + 60),)), stored=True)
+
+    assert set() == last & names(board)
+    pairs = (("profile", "short"), ("target", "llama"))
+    assert AT == series(board)[catalog.CANARY_LAST_SUCCESS, pairs]
+
+
+def test_a_short_answer_shows_what_was_measured(board: Board) -> None:
+    """A probe whose answer had one token shows a TTFT and no TPOT."""
+    board.show(beat(probes=(probe(tpot=None, itls=()),)), stored=True)
+
+    assert "canary_last_ttft_seconds" in names(board)
+    assert set() == {"canary_last_tpot_seconds", "canary_itl_max_seconds"} & names(board)
+
+
+def test_an_old_beat_shows_no_readings(board: Board, clock: Clock) -> None:
+    """When three beats are missing, readings are gone; findings and when the heart last beat stay."""
+    board.show(beat(), stored=True)
+    before = names(board, "llama")
+
+    clock.at = AT + 45.1
+
+    stays = {"finding_active", "heartbeat_timestamp_seconds", "store_success"}
+    of_the_canary = {name for name in before if name.startswith("canary_")}
+    last_success = {"collector_last_success_timestamp_seconds"}
+    assert {*stays, *of_the_canary, *last_success} == names(board, "llama")
+    pairs = (("kind", "regression"), ("severity", "warning"), ("subject", "short ttft"), ("target", "llama"))
+    assert 1.0 == series(board)[catalog.FINDING_ACTIVE, pairs]
+    assert AT + 0.125 == series(board)[catalog.HEARTBEAT_AT, (("target", "llama"),)]
+
+
+def test_a_beat_is_young_for_three_intervals(board: Board, clock: Clock) -> None:
+    """Up to three missed intervals a beat is shown whole."""
+    board.show(beat(), stored=True)
+    before = series(board)
+
+    clock.at = AT + 45.0
+
+    assert before == series(board)
+
+
+def test_an_old_probe_is_not_shown(board: Board, clock: Clock) -> None:
+    """A latency is gone when three probes are missing, even while the heart beats."""
+    clock.at = AT + 180.1
+    board.show(beat(Snapshot("vllm", clock.at, 0.02, OF_VLLM)), stored=True)
+
+    canary = {name for name in names(board) if name.startswith("canary_")}
+    assert {"canary_last_success_timestamp_seconds"} == canary
+
+
+def test_an_old_look_at_the_node_is_not_shown(board: Board, clock: Clock) -> None:
+    """The node's readings are gone when three looks are missing; when it was last seen stays."""
+    board.show_node((HOST,))
+    clock.at = AT + 60.1
+
+    assert {"build_info", "collector_last_success_timestamp_seconds"} == names(board)
+
+
+def test_what_vanished_is_gone(board: Board) -> None:
+    """A device, engine or finding that the next beat does not have is not shown any more."""
+    board.show(beat(), stored=True)
+    board.show(beat(Snapshot("vllm", AT, 0.02, OF_VLLM[:1]), open=(), baseline=None, judgements=()), stored=True)
+
+    assert set() == {"finding_active", "baseline_info", "judged", "vllm_requests_running"} & names(board)
+
+
+def test_findings_are_shown_before_the_first_beat(board: Board) -> None:
+    """After a restart what was open is shown at once, and nothing that was not seen yet."""
+    board.show_open("llama", (open_finding(),), AT)
+
+    assert {"finding_active"} == names(board, "llama")
+
+
+def test_a_long_fact_is_cut(board: Board) -> None:
+    """A fact's value is bounded: Prometheus keeps label values for long."""
+    board.show_node((Snapshot("host", AT, 0.0, (), (Fact(catalog.KERNEL, "x" * 1000),)),))
+
+    values = [dict(pairs)["value"] for name, pairs in series(board) if name == catalog.FACT_INFO]
+    assert ["x" * LONGEST_VALUE] == values
+
+
+@given(value=st.text(max_size=200).filter(lambda text: text != ""))
+def test_any_text_can_be_a_label(value: str) -> None:
+    """Whatever a server calls itself, the exposition stays readable and says it."""
+    board = Board(PERIODS, Clock())
+    board.show_node((Snapshot("host", AT, 0.0, (), (Fact(catalog.KERNEL, value),)),))
+
+    found = [
+        sample.labels["value"]
+        for family in parse_text(text(board))
+        for sample in family.samples
+        if sample.name == catalog.FACT_INFO
+    ]
+    assert [value[:LONGEST_VALUE]] == found
+
+
+def test_rendering_changes_nothing(full: Board) -> None:
+    """Two scrapes of one moment are the same."""
+    assert text(full) == text(full)
+
+
+def test_alive(board: Board, clock: Clock) -> None:
+    """A heart is alive from its first beat on, until three are missing; what was open before is no beat."""
+    assert not board.alive("llama")
+    board.show_open("llama", (open_finding(),), AT)
+    assert not board.alive("llama")
+    board.show(beat(DEAD), stored=False)
+    assert board.alive("llama")
+    clock.at = AT + 45.1
+    assert not board.alive("llama")
+
+
+def test_counters_go_on(board: Board) -> None:
+    """What we did ourselves is counted for ever: probes by outcome, tokens by kind, and latencies of good ones."""
+    for number in range(3):
+        board.show(beat(probes=(probe(at=AT + number), failed_probe(at=AT + number))), stored=True)
+    pairs = {"target": "llama", "profile": "short"}
+
+    def value(name: str, **more: str) -> float | None:
+        return board.registry.get_sample_value(name, {**pairs, **more})
+
+    assert (6.0, 3.0) == (value(catalog.CANARY_PROBES), value(catalog.CANARY_FAILURES, reason="unreachable"))
+    assert (42.0, 48.0) == (value(catalog.CANARY_TOKENS, kind="prompt"), value(catalog.CANARY_TOKENS, kind="output"))
+    assert (3.0, 3.0) == (value(f"{catalog.CANARY_TTFT}_count"), value(f"{catalog.CANARY_TPOT}_count"))
+    assert (3.0, 0.0) == (
+        value(f"{catalog.CANARY_TTFT}_bucket", le="0.05"),
+        value(f"{catalog.CANARY_TTFT}_bucket", le="0.03"),
+    )
