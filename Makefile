@@ -36,6 +36,7 @@ goldens: .venv/ready ## rewrite goldens and generated docs; the diff is the revi
 lock: ## resolve the dependencies again (needs uv)
 	uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --quiet --python-version 3.11 pyproject.toml -o requirements.lock
 	uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --quiet --python-version 3.11 --extra dev pyproject.toml -o requirements-dev.lock
+	echo 'flit_core >=3.12,<5' | uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --quiet --python-version 3.11 - -o requirements-build.lock
 
 fix: .venv/ready ## let ruff mend what it can
 	$(BIN)/ruff check --fix .

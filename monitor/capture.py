@@ -8,7 +8,7 @@ from statistics import fmean, median
 
 from monitor import catalog
 from monitor.canary.canary import WARMUP, Canary
-from monitor.detect.strata import series, unusable
+from monitor.detect.strata import lagged, series, unusable
 from monitor.detect.verdict import HUMBLE_EFFECT, HUMBLE_SPAN, MIN_SAMPLES, ruler
 from monitor.model import Baseline, Context, Fact, Probe
 from monitor.stats import quantile
@@ -28,15 +28,21 @@ class CaptureError(Exception):
 async def probes(
     canary: Canary, profile: str, requests: int, rate: float, done: Callable[[Probe], None]
 ) -> tuple[Probe, ...]:
-    """Send warm-up probes and then `requests` more, `rate` a second at most; `done` is told each of the latter."""
+    """Send warm-up probes and then `requests` that count, `rate` a second at most; `done` is told each of those.
+
+    A probe that our own loop's lag spoiled does not count; at most as many again are sent in the place of such.
+    """
     for _ in range(WARMUP):
         await canary.probe(profile)
-    kept = []
-    for _ in range(requests):
+    kept: list[Probe] = []
+    counted = 0
+    while counted < requests and len(kept) < 2 * requests:
         began = time.perf_counter()
         probe = await canary.probe(profile)
         kept.append(probe)
-        done(probe)
+        if not lagged(probe):
+            counted += 1
+            done(probe)
         await asyncio.sleep(max(0.0, 1 / rate - (time.perf_counter() - began)))
     return tuple(kept)
 
@@ -62,12 +68,17 @@ def make(
     Raises:
         CaptureError: with every reason.
     """
-    sample = [probe for probe in sample if not probe.warmup]
+    sample = counted(sample)
     reasons = _of_sample(sample)
     reasons += [f"{fact} changed meanwhile: {old} → {new}" for fact, old, new in changed if fact in IDENTITY]
     if reasons:
         raise CaptureError("no baseline was captured: " + "; ".join(reasons))
     return Baseline(name, context, at, series(sample), facts)
+
+
+def counted(sample: Iterable[Probe]) -> tuple[Probe, ...]:
+    """Leave out what went well while warming up; a failure counts whenever it happens."""
+    return tuple(probe for probe in sample if not probe.warmup or probe.outcome != "ok")
 
 
 def _of_sample(sample: Sequence[Probe]) -> list[str]:

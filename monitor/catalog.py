@@ -152,6 +152,29 @@ FINDING_ACTIVE = _metric(
     "target", "kind", "severity", "subject",
 )  # fmt: skip
 
+# Accelerators, once per node. Source: npu-smi, tpu-smi; `device` is <card>/<chip> where a card has several chips.
+DEVICE_INFO = _metric(
+    "accelerator_info", "gauge", "Always 1; what the device is.", "vendor", "device", "product", "driver"
+)
+DEVICE_HEALTHY = _metric(
+    "accelerator_healthy",
+    "gauge",
+    "Whether the vendor's tool calls the device healthy (1) or not (0).",
+    "vendor",
+    "device",
+)
+DEVICE_UTILIZATION = _metric("accelerator_utilization_ratio", "gauge", "Compute in use, 0 to 1.", "vendor", "device")
+DEVICE_MEMORY_USED = _metric("accelerator_memory_used_bytes", "gauge", "Device memory in use.", "vendor", "device")
+DEVICE_MEMORY_TOTAL = _metric("accelerator_memory_total_bytes", "gauge", "Device memory there is.", "vendor", "device")
+DEVICE_TEMPERATURE = _metric("accelerator_temperature_celsius", "gauge", "Temperature of the chip.", "vendor", "device")
+DEVICE_POWER = _metric("accelerator_power_watts", "gauge", "Power drawn now.", "vendor", "device")
+DEVICE_POWER_LIMIT = _metric("accelerator_power_limit_watts", "gauge", "Power limit in force.", "vendor", "device")
+DEVICE_CLOCK = _metric("accelerator_clock_hertz", "gauge", "Compute clock now.", "vendor", "device")
+DEVICE_CLOCK_MAX = _metric("accelerator_clock_max_hertz", "gauge", "Highest compute clock.", "vendor", "device")
+DEVICE_ECC_ERRORS = _metric(
+    "accelerator_ecc_errors_total", "counter", "Memory errors, by severity (reason).", "vendor", "device", "reason"
+)
+
 # The host, once per node. Source: /proc and /sys under the roots of [host].
 GOVERNOR_CPUS = _metric("host_cpu_governor_cpus", "gauge", "CPUs per cpufreq governor.", "governor")
 SWAPPINESS = _metric("host_swappiness", "gauge", "vm.swappiness, 0 to 200.")
@@ -229,4 +252,7 @@ THP = _fact("thp.enabled", "transparent huge pages: always, madvise or never")
 THP_DEFRAG = _fact("thp.defrag", "when transparent huge pages are defragmented")
 NUMA_NODES = _fact("numa.nodes", "NUMA nodes that are online, as a list")
 NUMA_CPUS = _fact("numa.cpus", "CPUs of each NUMA node")
+DEVICES = _fact("accelerator.devices", "accelerators that the vendor's tool lists, as products with their counts")
+DEVICE_DRIVER = _fact("accelerator.driver", "driver or tool version of the accelerators")
+DEVICE_STATES = _fact("accelerator.health", "health words of the accelerators, with their counts where they differ")
 KERNEL = _fact("kernel.release", "kernel release")

@@ -86,7 +86,7 @@ class Board(Collector):
         self.events = Events(self.registry)
         ProcessCollector(registry=self.registry)
         self._periods = periods
-        self._now = now
+        self.now = now
         self._beats: dict[str, Beat] = {}
         self._node: tuple[Snapshot, ...] = ()
         self._probes: dict[tuple[str, str], Probe] = {}
@@ -124,12 +124,24 @@ class Board(Collector):
 
     def alive(self, target: str) -> bool:
         """Tell whether a target's heart beats: a first beat was shown and none of the last three is missing."""
+        return self.looked(target) and self._young(self._beats[target].at, STALE_BEATS * self._periods.beat)
+
+    def looked(self, target: str) -> bool:
+        """Tell whether a target was looked at by this process."""
         beat = self._beats.get(target)
-        return beat is not None and bool(beat.snapshots) and self._young(beat.at, STALE_BEATS * self._periods.beat)
+        return beat is not None and bool(beat.snapshots)
 
     def beat(self, target: str) -> Beat | None:
-        """Give a target's last beat."""
+        """Give a target's last beat, which may only hold what an earlier process left open."""
         return self._beats.get(target)
+
+    def probes(self, target: str) -> tuple[Probe, ...]:
+        """Give a target's last probe of each profile."""
+        return tuple(probe for (name, _), probe in self._probes.items() if name == target)
+
+    def node(self) -> tuple[Snapshot, ...]:
+        """Give what was last seen of the node."""
+        return self._node
 
     def collect(self) -> Iterable[Metric]:
         """Render everything, family by family, in the catalogue's order."""
@@ -142,7 +154,7 @@ class Board(Collector):
         return [families[name] for name in catalog.METRICS if name in families]
 
     def _young(self, at: float, age: float) -> bool:
-        return self._now() - at <= age
+        return self.now() - at <= age
 
     def _note_looks(self, target: str, snapshots: Iterable[Snapshot]) -> None:
         for snapshot in snapshots:

@@ -73,7 +73,7 @@ def _waiting(target: str, snapshot: Snapshot) -> Finding:
         target,
         "waiting",
         "info",
-        f"waiting for a server that was never seen ({snapshot.error})",
+        f"waiting for a server that was never seen: {snapshot.error}",
         "start vLLM, or correct the target's url",
         0.0,
     )
@@ -84,7 +84,7 @@ def _unreachable(target: str, snapshot: Snapshot, opens_after: float) -> Finding
         target,
         "unreachable",
         "critical",
-        f"vLLM does not answer ({snapshot.error})",
+        f"vLLM is gone: {snapshot.error}",
         "look at the server's log and whether its process lives",
         opens_after,
     )

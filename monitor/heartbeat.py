@@ -20,6 +20,9 @@ from monitor.store.store import Store
 PATIENCE = 2.0
 """Seconds that a beat waits for a running stopwatch before it goes on."""
 
+LOOK_SHARE = 0.8
+"""The share of a beat's interval that a look may take: with the server hung, beats still come in time."""
+
 SOURCE = "vllm"
 
 _log = structlog.get_logger()
@@ -77,7 +80,7 @@ class Heart:
         """Beat once."""
         began = time.perf_counter()
         await self._stopwatch.settled(PATIENCE)
-        snapshot = await run(SOURCE, self._look, limit=self._pulse.every)
+        snapshot = await run(SOURCE, self._look, limit=LOOK_SHARE * self._pulse.every)
         clean, probes = not self._canary.overlapped(), self._canary.take()
         self._introduce(snapshot)
         interval = derive.interval(self._previous, snapshot, self._users, clean=clean)

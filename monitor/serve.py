@@ -1,11 +1,10 @@
 """The only place where everything is put together."""
 
 import asyncio
-import random
 import signal
 import socket
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from functools import partial
 
@@ -15,15 +14,14 @@ import uvicorn
 
 from monitor.alert.message import message
 from monitor.alert.sink import Options
-from monitor.canary.canary import Canary
 from monitor.canary.stopwatch import Lag, Stopwatch
-from monitor.collect import host, vllm
-from monitor.collect.registry import NODE_COLLECTORS, Look, Seen
+from monitor.collect import vllm
 from monitor.delivery import Delivery
 from monitor.detect.verdict import Policy
 from monitor.export import Board, Periods
 from monitor.heartbeat import Heart, Node, Pulse, every
 from monitor.model import Flip
+from monitor.parts import canary, client, node_looks
 from monitor.settings import Settings, SettingsError, Target
 from monitor.store.outbox import Outgoing
 from monitor.store.schema import StoreError
@@ -40,39 +38,12 @@ STALE_PROBES = 10
 _log = structlog.get_logger()
 
 
-def client(target: Target) -> httpx.AsyncClient:
-    """Make the client of one server. Proxies from the environment are not used: a sidecar talks to its neighbour."""
-    key = target.key()
-    headers = {"Authorization": f"Bearer {key}"} if key else {}
-    limits = httpx.Limits(max_keepalive_connections=4, keepalive_expiry=600.0)
-    return httpx.AsyncClient(base_url=target.url, headers=headers, timeout=10.0, limits=limits, trust_env=False)
-
-
-def canary(settings: Settings, connection: httpx.AsyncClient, stopwatch: Stopwatch) -> Canary:
-    """Make the canary of one server."""
-    rng = random.Random()  # noqa: S311 - jitter and salts need no secrecy
-    return Canary(connection, partial(vllm.load, connection), stopwatch, rng, settings.canary.timeout)
-
-
-def node_looks(settings: Settings) -> dict[str, Look]:
-    """Bind the node's collectors to the operator's roots; they read files, so they run in threads."""
-    roots = host.Roots(settings.host.procfs, settings.host.sysfs)
-
-    def threaded(look: Callable[[host.Roots, float], Seen]) -> Look:
-        async def looked(at: float) -> Seen:
-            return await asyncio.to_thread(look, roots, at)
-
-        return looked
-
-    return {source: threaded(look) for source, look in NODE_COLLECTORS.items()}
-
-
-def listen(address: str) -> socket.socket:
-    """Take the address to serve on; raises SettingsError if it cannot be had."""
+def listen(address: str, option: str = "--web.listen-address") -> socket.socket:
+    """Take the address to serve on; raises SettingsError, which names the option, if it cannot be had."""
     host_part, _, port = address.rpartition(":")
     host_part = host_part.strip("[]")
     if not port.isdigit() or int(port) > LAST_PORT:
-        raise SettingsError(f"--web.listen-address {address}: write it like 127.0.0.1:9877")
+        raise SettingsError(f"{option} {address}: write it like 127.0.0.1:9877")
     family = socket.AF_INET6 if ":" in host_part else socket.AF_INET
     # The protocol is named because asyncio switches Nagle's delay off only where it is.
     taken = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
@@ -81,7 +52,7 @@ def listen(address: str) -> socket.socket:
         taken.bind((host_part or "0.0.0.0", int(port)))  # noqa: S104 - ":9877" means every address, as in Prometheus
     except OSError as error:
         taken.close()
-        raise SettingsError(f"--web.listen-address {address}: {error.strerror}; choose another address") from None
+        raise SettingsError(f"{option} {address}: {error.strerror}; choose another address") from None
     return taken
 
 
@@ -93,9 +64,10 @@ async def serve(settings: Settings, store: Store, listening: socket.socket) -> N
     app = create_app(board, tuple(settings.target))
     config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=5)
     server = uvicorn.Server(config)
-    # Uvicorn raises the signal again when it is done; ours must not end the process before the store is closed.
+    # Uvicorn raises the signal again when it is done: with a handler of ours the process does not end before the store
+    # is closed. Until uvicorn installs its own, this one must already stop it.
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, lambda: None)
+        asyncio.get_running_loop().add_signal_handler(number, server.handle_exit, number, None)
     async with AsyncExitStack() as stack, asyncio.TaskGroup() as group:
         tasks = [
             group.create_task(part)

@@ -93,11 +93,17 @@ class Target(_Section):
     startup_grace: Duration = Field(1800.0)
 
     def key(self) -> str:
-        """Read the API key now, so that a rotated file counts; raises SettingsError if the file cannot be read."""
-        if not self.api_key_file:
-            return self.api_key.get_secret_value()
+        """Read the API key now, so that a rotated file counts; raises SettingsError if it cannot be read or sent."""
+        key, origin = self.api_key.get_secret_value(), "api_key"
+        if self.api_key_file:
+            key, origin = self._key_of_file(), f"api_key_file {self.api_key_file}"
+        if not (key.isascii() and key.isprintable()):
+            raise SettingsError(f"{origin}: not a key: it must be one line of plain ASCII characters")
+        return key
+
+    def _key_of_file(self) -> str:
         try:
-            return Path(self.api_key_file).read_text().strip()
+            return Path(self.api_key_file).read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
             raise SettingsError(f"api_key_file {self.api_key_file}: {error}; correct the path or its rights") from None
 
@@ -165,10 +171,14 @@ class StoreSettings(_Section):
     retention: Duration = Field(30 * 86_400.0, ge=3600)
 
 
+def _at_least_one(targets: dict[str, Target]) -> dict[str, Target]:
+    return targets or {"default": Target()}
+
+
 class Settings(_Section):
     """Everything the operator may choose."""
 
-    target: dict[Name, Target] = {"default": Target()}
+    target: Annotated[dict[Name, Target], AfterValidator(_at_least_one)] = {"default": Target()}
     heartbeat: Heartbeat = Heartbeat()
     canary: Canary = Canary()
     alert: Alert = Alert()
@@ -196,9 +206,9 @@ def load(file: Path | None, env: Mapping[str, str], targets: tuple[str, ...] = (
     named = _overlay(tree, env)
     try:
         settings = Settings.model_validate(tree)
-        return _retargeted(settings, targets) if targets else settings
     except ValidationError as error:
         raise SettingsError("\n".join(_line(item, named, path) for item in error.errors())) from None
+    return _retargeted(settings, targets) if targets else settings
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -258,27 +268,38 @@ def _line(error: Any, named: dict[tuple[str, ...], str], path: Path | None) -> s
     near = (name for spelt, name in named.items() if all(a == b for a, b in zip(location, spelt, strict=False)))
     where = f"{next(near, path or 'settings')}: {'.'.join(location)}"
     if error["type"] == "extra_forbidden":
-        return f"{where}: unknown key; known here: {', '.join(_known(Settings, location[:-1]))}"
-    return f"{where}: {error['msg'].removeprefix('Value error, ')}"
+        return f"{where}: unknown key; known here: {', '.join(_known(location[:-1]))}"
+    return f"{where}: {_said(error)}"
 
 
-def _known(model: type[BaseModel], location: tuple[str, ...]) -> list[str]:
+def _said(error: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails
+    return str(error["msg"]).removeprefix("Value error, ")
+
+
+def _known(location: tuple[str, ...]) -> list[str]:
     """List the keys that a section has; the names of targets and sinks are free and stand for themselves."""
+    kind: Any = Settings
     for part in location:
-        inner = model.model_fields[part].annotation if part in model.model_fields else model
-        tables = [kind for kind in (inner, *get_args(inner)) if isinstance(kind, type) and issubclass(kind, BaseModel)]
-        model = tables[0]
-    return sorted(model.model_fields)
+        fields = getattr(kind, "model_fields", None)
+        kind = fields[part].annotation if fields else get_args(kind)[1]
+    return sorted(kind.model_fields)
 
 
 def _retargeted(settings: Settings, urls: tuple[str, ...]) -> Settings:
     known = {target.url: (name, target) for name, target in settings.target.items()}
     chosen = {}
     for url in urls:
-        target = Target(url=url)
-        name, target = known.get(target.url, (re.sub(r"^https?://", "", target.url).split("/")[0], target))
+        try:
+            target = Target(url=url)
+        except ValidationError as error:
+            raise SettingsError(f"--target: {_said(error.errors()[0])}") from None
+        name, target = known.get(target.url, (_named_after(target.url), target))
         chosen[name] = target
     return settings.model_copy(update={"target": chosen})
+
+
+def _named_after(url: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_.:\[\]-]+", "-", re.sub(r"^https?://", "", url))[:64]
 
 
 def _is_set(section: object, path: list[str]) -> bool:

@@ -61,15 +61,20 @@ def test_every_command_explains_itself(path: str) -> None:
         command.make_context(path, words[len(path.split()) :])
 
 
+SECTIONS: dict[str, type[BaseModel]] = {
+    name: type(getattr(Settings(), name)) for name in Settings.model_fields if name != "target"
+}
+
+
 def setting_keys(model: type[BaseModel], path: str = "") -> Iterator[str]:
     """Walk all keys of the settings, with NAME for a name that is free."""
-    tables = {"target": Target, "sink": Sink}
-    for name, field in model.model_fields.items():
+    tables: dict[str, type[BaseModel]] = {"target": Target, "sink": Sink}
+    for name in model.model_fields:
         where = f"{path}{name}"
         if name in tables:
             yield from setting_keys(tables[name], f"{where}.NAME.")
-        elif isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            yield from setting_keys(field.annotation, f"{where}.")
+        elif name in SECTIONS:
+            yield from setting_keys(SECTIONS[name], f"{where}.")
         else:
             yield where
 

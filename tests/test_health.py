@@ -55,4 +55,4 @@ def test_words_name_the_target_and_the_cause() -> None:
     """A finding's summary says which server and what it answered."""
     finding = health.findings(health.Health(seen=True), "llama", DOWN, 0.0)[0]
 
-    assert "llama: vLLM does not answer (connection refused)" == finding.summary
+    assert "llama: vLLM is gone: connection refused" == finding.summary

@@ -1,7 +1,5 @@
 """The simulated vLLM over a real socket: the shapes a client sees, the counters, and every fault."""
 
-
-
 import asyncio
 import json
 import random

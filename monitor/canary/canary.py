@@ -18,6 +18,8 @@ WARMUP = 5
 PATH = "/v1/chat/completions"
 REFUSED = ("HTTP 400", "HTTP 422")
 MINUTE = 60.0
+FIRST = 5.0
+"""Seconds after a start until the first turn: late enough that the server was looked at."""
 
 GetLoad = Callable[[], Awaitable[Load | None]]
 IsPaused = Callable[[], Awaitable[bool]]
@@ -74,10 +76,12 @@ class Canary:
         return overlapped
 
     async def run(self, profile: str, every: float, tokens_per_minute: int, paused: IsPaused) -> None:
-        """Take turns for ever, every `every` seconds with a tenth of jitter."""
+        """Take turns for ever, every `every` seconds with a tenth of jitter; the first one soon."""
+        wait = min(every, FIRST)
         while True:
-            await asyncio.sleep(every * self._rng.uniform(0.9, 1.1))
+            await asyncio.sleep(wait * self._rng.uniform(0.9, 1.1))
             await self.turn(profile, tokens_per_minute, paused)
+            wait = every
 
     async def turn(self, profile: str, tokens_per_minute: int, paused: IsPaused) -> None:
         """Probe once, unless paused, over the token cap, or without a model to ask: then count what was skipped."""

@@ -40,6 +40,24 @@ class Told(click.ClickException):
 
 
 class _Group(click.Group):
+    def main(self, *args: Any, **extra: Any) -> Any:  # noqa: ANN401 - click's signature
+        """Run, and end the process with the exit code; every error of the user's is told in one line."""
+        try:
+            code = super().main(*args, **{**extra, "standalone_mode": False})
+        except click.exceptions.NoArgsIsHelpError as error:
+            click.echo(error.format_message(), err=True)
+            code = OUR_FAULT
+        except click.UsageError as error:
+            path = error.ctx.command_path if error.ctx else "monitor"
+            click.echo(f"monitor: {error.format_message()} See {path} --help", err=True)
+            code = OUR_FAULT
+        except click.ClickException as error:
+            error.show()
+            code = error.exit_code
+        except click.Abort:
+            code = INTERRUPTED
+        sys.exit(code)
+
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - click's signature
         try:
             return super().invoke(ctx)

@@ -6,12 +6,12 @@ from statistics import median
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from monitor import capture
 from monitor.alert.message import utc
 from monitor.cli.options import config_option, json_option, open_store, print_json, settings
+from monitor.cli.tables import console
 from monitor.importers import own
 from monitor.model import Baseline, Series
 from monitor.settings import SettingsError
@@ -42,7 +42,7 @@ def list_(file: Path | None, as_json: bool) -> None:  # noqa: FBT001 - click pas
         mark = "active" if info.active else ""
         context = info.context
         table.add_row(mark, info.name, utc(info.captured_at), context.model, context.endpoint, str(info.values))
-    Console().print(table if infos else "No baselines yet: monitor baseline capture makes one.")
+    console().print(table if infos else "No baselines yet: monitor baseline capture makes one.")
 
 
 @baseline.command("show", help="Show one baseline.", epilog="Example: monitor baseline show good-day")
@@ -55,17 +55,17 @@ def show(name: str, file: Path | None, as_json: bool) -> None:  # noqa: FBT001 -
     if as_json:
         print_json({"baseline": summary(found), "detects": capture.resolution(found)})
         return
-    console = Console()
+    out = console()
     head = f"{found.name}: {found.context.model} at {found.context.endpoint}, captured {utc(found.captured_at)}"
-    console.print(head, highlight=False, markup=False)
+    out.print(head)
     table = Table(box=None)
     for title in ("metric", "stratum", "n", "median ms", "P99 ms", "span min"):
         table.add_column(title, justify="left" if title in {"metric", "stratum"} else "right")
     for series in found.series:
         table.add_row(*_series_row(series))
-    console.print(table)
+    out.print(table)
     for line in capture.resolution(found):
-        console.print(f"  {line}", highlight=False, markup=False)
+        out.print(f"  {line}")
 
 
 def _series_row(series: Series) -> tuple[str, ...]:
@@ -124,10 +124,10 @@ def compare(first: str, second: str, file: Path | None, as_json: bool) -> None: 
         table.add_row(
             row["metric"].upper(), row["stratum"], *(_cell(row[key]) for key in ("first_ms", "second_ms", "ratio"))
         )
-    console = Console()
-    console.print(table)
+    out = console()
+    out.print(table)
     for fact, old, new in capture.changes(before.facts, after.facts):
-        console.print(f"  {fact}: {old} → {new}", highlight=False, markup=False)
+        out.print(f"  {fact}: {old} → {new}")
 
 
 def _compared(before: Baseline, after: Baseline) -> list[dict[str, Any]]:

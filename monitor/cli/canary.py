@@ -5,7 +5,6 @@ from functools import partial
 from pathlib import Path
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from monitor import catalog
@@ -23,13 +22,13 @@ from monitor.cli.options import (
     settings,
     targets_option,
 )
-from monitor.cli.tables import benchmark_table
+from monitor.cli.tables import benchmark_table, console
 from monitor.collect import vllm
 from monitor.collect.fetch import LookError
 from monitor.collect.registry import run
 from monitor.model import Probe, Snapshot
-from monitor.serve import canary as make_canary
-from monitor.serve import client
+from monitor.parts import canary as make_canary
+from monitor.parts import client
 from monitor.settings import Settings, Target
 
 
@@ -95,5 +94,5 @@ def _print_probes(probes: list[Probe]) -> None:
         tokens = [str(count) if count is not None else "-" for count in (probe.prompt_tokens, probe.output_tokens)]
         note = probe.detail or ("warm-up" if probe.warmup else "")
         table.add_row(probe.outcome, *latencies, *tokens, f"{probe.lag * 1e3:.1f}", note)
-    Console().print(table)
-    Console().print(benchmark_table(benchmark(probes)))
+    console().print(table)
+    console().print(benchmark_table(benchmark(probes)))

@@ -27,13 +27,13 @@ from monitor.cli.options import (
     settings,
     targets_option,
 )
-from monitor.cli.tables import benchmark_table
+from monitor.cli.tables import benchmark_table, console
 from monitor.collect import vllm
 from monitor.collect.registry import Look, run
 from monitor.detect.verdict import MIN_SAMPLES
 from monitor.model import Baseline, Context, Fact, Probe
-from monitor.serve import canary as make_canary
-from monitor.serve import client, node_looks
+from monitor.parts import canary as make_canary
+from monitor.parts import client, node_looks
 from monitor.settings import Settings, Target, duration
 from monitor.store.store import Store
 
@@ -139,7 +139,7 @@ async def _from_history(
     chosen: Settings, target_name: str, target: Target, store: Store, name: str, last: float
 ) -> tuple[Baseline, tuple[Probe, ...]]:
     since = time.time() - last
-    sample = tuple(probe for probe in store.history.probes(target_name, since) if not probe.warmup)
+    sample = capture.counted(store.history.probes(target_name, since))
     async with client(target) as connection:
         snapshot = await run("vllm", partial(vllm.look, connection), LIMIT)
         model = introduce(make_canary(chosen, connection, Stopwatch()), snapshot, target)
@@ -159,8 +159,8 @@ def _print_captured(made: Baseline, sample: tuple[Probe, ...], *, as_json: bool)
     if as_json:
         print_json({"baseline": summary(made), "benchmark": asdict(result), "detects": sees})
         return
-    console = Console()
-    console.print(benchmark_table(result))
-    console.print(f"Baseline {made.name!r} of {made.context.model} is active. It can detect:", highlight=False)
+    out = console()
+    out.print(benchmark_table(result))
+    out.print(f"Baseline {made.name!r} of {made.context.model} is active. It can detect:")
     for line in sees:
-        console.print(f"  {line}", highlight=False, markup=False)
+        out.print(f"  {line}")

@@ -18,8 +18,9 @@ from monitor.collect import vllm
 from monitor.collect.registry import run
 from monitor.detect import verdict
 from monitor.model import SEVERITIES, Baseline, Finding, Judgement, Probe, Snapshot
-from monitor.serve import canary as make_canary
-from monitor.serve import client, pulse
+from monitor.parts import canary as make_canary
+from monitor.parts import client
+from monitor.serve import pulse
 from monitor.settings import Settings, SettingsError, Target
 
 

@@ -10,7 +10,7 @@ import click
 from monitor.cli.options import config_option, json_option, print_json, settings, snapshot_json, targets_option
 from monitor.collect.registry import NODE_COLLECTORS, TARGET_COLLECTORS, run
 from monitor.model import Snapshot
-from monitor.serve import client, node_looks
+from monitor.parts import client, node_looks
 from monitor.settings import Settings
 
 LIMIT = 10.0

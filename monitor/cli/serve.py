@@ -56,7 +56,7 @@ def simulate(address: str, pairs: tuple[str, ...], seed: int) -> None:
         knobs = Knobs().changed(dict(_pair(pair) for pair in pairs))
     except KnobError as error:
         raise SettingsError(f"--set: {error}") from None
-    with listen(address) as listening:
+    with listen(address, "--listen") as listening:
         app = create_app(knobs, random.Random(seed))  # noqa: S311 - jitter needs no secrecy
         config = uvicorn.Config(app, log_level="critical", lifespan="off")
         click.echo("simulated vLLM at http://{}:{}".format(*listening.getsockname()[:2]))

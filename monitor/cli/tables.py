@@ -1,8 +1,20 @@
 """Tables that people read."""
 
+import sys
+
+from rich.console import Console
 from rich.table import Table
 
 from monitor.capture import Benchmark, Latency
+
+UNBOUNDED = 1000
+"""Columns of what is no terminal: a pipe or a file must not cut names."""
+
+
+def console() -> Console:
+    """Give a console that prints names and errors as they are: brackets and colons in them mean nothing."""
+    width = None if sys.stdout.isatty() else UNBOUNDED
+    return Console(markup=False, highlight=False, emoji=False, width=width)
 
 
 def benchmark_table(result: Benchmark) -> Table:

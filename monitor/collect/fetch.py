@@ -8,6 +8,10 @@ LARGEST = 16 * 2**20
 """Bytes of an answer that are read at most: 64 engines' expositions fit, a runaway one does not fill our memory."""
 
 
+WORDS = {"All connection attempts failed": "connection refused; does vLLM listen there?"}
+"""What httpx says, in words that help."""
+
+
 class LookError(Exception):
     """A look could not be made; the text says what stands in the way, for a person."""
 
@@ -35,4 +39,5 @@ async def get(client: httpx.AsyncClient, path: str, params: dict[str, list[str]]
                     raise LookError(f"{path} answered more than {LARGEST >> 20} MiB; is this a vLLM server?")
             return Answer(response.status_code, body.decode(errors="replace"))
     except httpx.HTTPError as error:
-        raise LookError(f"{client.base_url} does not answer ({str(error) or type(error).__name__})") from None
+        words = str(error) or type(error).__name__
+        raise LookError(f"{client.base_url} does not answer: {WORDS.get(words, words)}") from None

@@ -28,13 +28,18 @@ def stratum(probe: Probe) -> str:
     return f"{probe.profile}@{probe.version} load {load_class(probe.before)}"
 
 
+def lagged(probe: Probe) -> bool:
+    """Tell whether our own event loop was too late for the probe's latencies to be the server's."""
+    return probe.lag > max(LAG_FLOOR, LAG_SHARE * (probe.ttft or 0.0))
+
+
 def unusable(probe: Probe) -> str:
     """Say why a probe's latencies say nothing about the server; empty if they do."""
     if probe.outcome != "ok":
         return f"probes fail: {probe.outcome}"
     if probe.warmup:
         return "warming up after a start"
-    if probe.lag > max(LAG_FLOOR, LAG_SHARE * (probe.ttft or 0.0)):
+    if lagged(probe):
         return "the monitor's own loop lagged"
     if load_class(probe.before) != load_class(probe.after):
         return "load changed during the probes"

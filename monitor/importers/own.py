@@ -27,28 +27,34 @@ def read(text: str) -> Baseline:
         document = json.loads(text)
     except ValueError as error:
         raise FileError(f"not JSON: {error}") from None
+    except RecursionError:
+        raise FileError("not JSON: nested too deeply") from None
     if not isinstance(document, dict) or document.get("format") != FORMAT:
         raise FileError(f'not a baseline: "format" is not {FORMAT!r}; make one with monitor baseline export')
     if document.get("version") != VERSION:
         raise FileError(f"version {document.get('version')} is not known here; this monitor reads version {VERSION}")
     try:
         return _baseline(document)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise FileError(f"damaged: {type(error).__name__}: {error}") from None
 
 
 def _baseline(document: dict[str, Any]) -> Baseline:
+    context = document["context"]
+    series = tuple(_series(one) for one in document["series"])
+    if not series:
+        raise ValueError("it has no values")
     return Baseline(
         name=_text(document["name"]),
-        context=Context(**document["context"]),
-        captured_at=float(document["captured_at"]),
-        series=tuple(_series(one) for one in document["series"]),
-        facts=tuple(Fact(**fact) for fact in document["facts"]),
+        context=Context(_text(context["model"]), _text(context["endpoint"])),
+        captured_at=_time(document["captured_at"]),
+        series=series,
+        facts=tuple(_fact(one) for one in document["facts"]),
     )
 
 
 def _series(document: dict[str, Any]) -> Series:
-    times, values = tuple(map(float, document["times"])), tuple(map(float, document["values"]))
+    times, values = tuple(map(_time, document["times"])), tuple(map(float, document["values"]))
     if len(times) != len(values) or not values:
         raise ValueError("a series needs as many times as values, and at least one")
     if not all(math.isfinite(value) and value > 0 for value in values):
@@ -56,7 +62,31 @@ def _series(document: dict[str, Any]) -> Series:
     return Series(_text(document["metric"]), _text(document["stratum"]), times, values)
 
 
+def _fact(document: dict[str, Any]) -> Fact:
+    value = document["value"]
+    return Fact(
+        name=_text(document["name"]),
+        value=None if value is None else _any_text(value),
+        path=_any_text(document["path"]),
+        why=_any_text(document["why"]),
+    )
+
+
+def _time(value: Any) -> float:  # noqa: ANN401 - whatever the file holds
+    at = float(value)
+    if not math.isfinite(at):
+        raise ValueError(f"{at} is not a time")
+    return at
+
+
 def _text(value: object) -> str:
-    if not isinstance(value, str) or not value:
+    if not value:
+        raise ValueError(f"{value!r} is not a text")
+    return _any_text(value)
+
+
+def _any_text(value: object) -> str:
+    # A lone surrogate is no text that could be stored or printed.
+    if not isinstance(value, str) or any("\ud800" <= letter <= "\udfff" for letter in value):
         raise ValueError(f"{value!r} is not a text")
     return value

@@ -64,13 +64,21 @@ def _open(engine: Engine) -> None:
     is_sqlite = engine.dialect.name == "sqlite"
     if is_sqlite:
         if engine.url.database:
-            Path(engine.url.database).parent.mkdir(parents=True, exist_ok=True)
+            _make_file(Path(engine.url.database))
         event.listen(engine, "connect", _on_connect)
         event.listen(engine, "begin", _on_begin)
     with engine.begin() as connection:
         upgrade(connection)
     if is_sqlite:
         _use_wal(engine)
+
+
+def _make_file(path: Path) -> None:
+    """Make an empty file for the owner, and for the group where it may write the folder; SQLite keeps the rights."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.exists():
+        path.touch()
+        path.chmod(0o600 | (path.parent.stat().st_mode & 0o060))
 
 
 def _shown(engine: Engine) -> str:

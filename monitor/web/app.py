@@ -4,15 +4,28 @@ from collections.abc import Sequence
 from typing import Annotated
 
 from fastapi import FastAPI, Header, Response
-from fastapi.responses import PlainTextResponse
+from fastapi.responses import HTMLResponse, PlainTextResponse
+from jinja2 import Environment, PackageLoader
 from prometheus_client.exposition import choose_encoder
 
 from monitor.export import Board
+from monitor.web.status import Document, status
 
 
 def create_app(board: Board, targets: Sequence[str]) -> FastAPI:
     """Build the web application that shows a board."""
     app = FastAPI(title="vllm-monitor", docs_url="/docs", redoc_url=None)
+
+    page = Environment(loader=PackageLoader("monitor.web"), autoescape=True).get_template("status.html")
+
+    @app.get("/", include_in_schema=False)
+    async def landing() -> HTMLResponse:
+        return HTMLResponse(page.render(status(board, targets)))
+
+    @app.get("/api/v1/status")
+    async def summary() -> Document:
+        """Everything the page says, as JSON."""
+        return status(board, targets)
 
     @app.get("/metrics")
     async def metrics(accept: Annotated[str, Header()] = "") -> Response:
@@ -28,7 +41,7 @@ def create_app(board: Board, targets: Sequence[str]) -> FastAPI:
     @app.get("/-/ready")
     async def ready() -> Response:
         """Answer 200 once every target was looked at, 503 before."""
-        return _plain([target for target in targets if board.beat(target) is None], "not looked at yet")
+        return _plain([target for target in targets if not board.looked(target)], "not looked at yet")
 
     return app
 

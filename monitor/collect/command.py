@@ -1,0 +1,60 @@
+"""Running a vendor's command-line tool: bounded in time and output, one at a time, and never left behind."""
+
+import asyncio
+import shutil
+from dataclasses import dataclass
+
+from monitor.collect.fetch import LookError
+
+LARGEST = 4 * 2**20
+"""Bytes of output that are read at most."""
+
+# These tools talk to one driver; two at once can hang it, so that the server's own calls hang too.
+_one_at_a_time = asyncio.Lock()
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """How a tool ended and what it printed, standard error included."""
+
+    code: int
+    text: str
+
+
+def found(name: str) -> bool:
+    """Tell whether a tool is on this machine's PATH."""
+    return shutil.which(name) is not None
+
+
+async def output(*command: str) -> Output:
+    """Run a tool to its end. The caller's time limit ends it: cancelled, it is killed and waited for.
+
+    Raises:
+        LookError: the tool is not there, may not be run, or prints more than 4 MiB.
+    """
+    async with _one_at_a_time:
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *command,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.STDOUT,
+            )
+        except OSError as error:
+            raise LookError(f"{command[0]} cannot be run: {error.strerror}; mount it into the container") from None
+        try:
+            return Output(*await _drained(process))
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+
+
+async def _drained(process: asyncio.subprocess.Process) -> tuple[int, str]:
+    assert process.stdout is not None  # noqa: S101 - a pipe was asked for
+    text = bytearray()
+    while chunk := await process.stdout.read(65_536):
+        text += chunk
+        if len(text) > LARGEST:
+            raise LookError(f"the tool printed more than {LARGEST >> 20} MiB")
+    return await process.wait(), text.decode(errors="replace")

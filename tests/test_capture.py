@@ -1,0 +1,125 @@
+"""Capturing: what makes a baseline, what is refused, and the table that it prints."""
+
+from dataclasses import astuple, replace
+from pathlib import Path
+
+import pytest
+from serving import simulated
+from world import world
+
+from monitor import capture, catalog
+from monitor.model import Context, Fact, Load, Probe
+
+CONTEXT = Context("m", "http://x")
+IDLE = Load(0.0, 0.0)
+GOOD = Probe(
+    at=0.0,
+    profile="short",
+    version="1",
+    outcome="ok",
+    ttft=0.1,
+    tpot=0.02,
+    e2e=0.16,
+    itls=(0.01, 0.02, 0.03),
+    prompt_tokens=10,
+    output_tokens=4,
+    before=IDLE,
+    after=IDLE,
+)
+FAILED = replace(GOOD, outcome="rejected", ttft=None, tpot=None, e2e=None, itls=(), detail="HTTP 500")
+LAGGED = replace(GOOD, lag=0.5)
+
+
+def sample(good: int = 0, failed: int = 0, lagged: int = 0) -> list[Probe]:
+    probes = [GOOD] * good + [FAILED] * failed + [LAGGED] * lagged
+    return [replace(probe, at=float(index)) for index, probe in enumerate(probes)]
+
+
+def test_good_sample_becomes_a_baseline() -> None:
+    """A sample is kept in order, with its times, under its context and facts."""
+    facts = (Fact(catalog.VERSION, "0.32.0"),)
+
+    made = capture.make("good", CONTEXT, sample(good=20), facts, (), 50.0)
+
+    assert ("good", CONTEXT, 50.0, facts) == (made.name, made.context, made.captured_at, made.facts)
+    assert {"ttft": 20, "tpot": 20} == {series.metric: len(series.values) for series in made.series}
+    assert tuple(map(float, range(20))) == made.series[0].times
+
+
+@pytest.mark.parametrize(
+    ("probes", "words"),
+    [
+        (sample(good=19), "19 comparable probes are too few: 20 are needed"),
+        (sample(good=90, failed=10), "10 of 100 probes failed (last: rejected: HTTP 500)"),
+        (sample(good=20, lagged=30), "30 of 50 probes could not be used (the monitor's own loop lagged)"),
+        ([], "0 comparable probes are too few"),
+        ([replace(probe, warmup=True) for probe in sample(good=40)], "0 comparable probes are too few"),
+    ],
+)
+def test_bad_sample_is_refused(probes: list[Probe], words: str) -> None:
+    """A sample of trouble, of our own lateness or of too little makes no baseline, and the reason is told."""
+    with pytest.raises(capture.CaptureError) as refused:
+        capture.make("bad", CONTEXT, probes, (), (), 50.0)
+
+    assert words in str(refused.value)
+
+
+def test_every_reason_is_told() -> None:
+    """All reasons come at once."""
+    with pytest.raises(capture.CaptureError, match=r"too few.*vllm\.version changed meanwhile: 1 → 2"):
+        capture.make("bad", CONTEXT, sample(good=1), (), [(catalog.VERSION, "1", "2")], 50.0)
+
+
+def test_few_failures_are_allowed() -> None:
+    """One failure in twenty does not spoil a sample; a fact that is no identity may change."""
+    changed = [(catalog.KV_TOKENS, "100", "90")]
+
+    assert capture.make("good", CONTEXT, sample(good=38, failed=2), (), changed, 50.0)
+
+
+def test_changes() -> None:
+    """Facts that differ are changes; facts that appear are none."""
+    before = (Fact("a", "1"), Fact("b", "1"))
+    after = (Fact("a", "1"), Fact("b", "2"), Fact("c", "1"))
+
+    assert (("b", "1", "2"),) == capture.changes(before, after)
+
+
+def test_benchmark() -> None:
+    """The table counts as `vllm bench serve` does: ITL over all gaps, latencies over successful requests."""
+    result = capture.benchmark([GOOD, replace(GOOD, at=1.0, ttft=0.3), replace(FAILED, at=2.0)])
+
+    assert (2, 1, 20, 8) == (
+        result.completed,
+        result.failed,
+        result.total_input_tokens,
+        result.total_output_tokens,
+    )
+    assert 2.0 == result.duration
+    assert [200.0, 200.0, 298.0] == pytest.approx(list(astuple(result.ttft)))
+    assert [20.0, 20.0, 30.0] == pytest.approx(list(astuple(result.itl)))
+
+
+def test_benchmark_of_nothing() -> None:
+    """Without one success there are no latencies, rather than zeros."""
+    assert capture.Latency(None, None, None) == capture.benchmark([FAILED]).ttft
+    assert 0 == capture.benchmark([]).completed
+
+
+def test_resolution_is_humble() -> None:
+    """What a short baseline can detect is said with its limits."""
+    lines = capture.resolution(capture.make("good", CONTEXT, sample(good=20), (), (), 50.0))
+
+    assert "TPOT 20 ms, from +15% (short@1 load 0)" == lines[0]
+    assert "captured in less than 24 h: effects below 20% only inform" == lines[-1]
+
+
+async def test_spoiled_probes_are_sent_again(tmp_path: Path) -> None:
+    """As many probes as asked for count; each is told as it comes."""
+    told: list[Probe] = []
+    async with simulated() as server, world(tmp_path / "m.db", server.url) as here:
+        got = await capture.probes(here.canary, "short", 5, 1e3, told.append)
+
+    assert 5 == len(told)
+    assert len(got) <= 10
+    assert not any(probe.warmup for probe in got)

@@ -1,0 +1,649 @@
+"""The commands as people and cron jobs use them, against a simulated server: output, exit codes, and plain errors."""
+
+import json
+import os
+import re
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import chdir
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import structlog
+from click.testing import CliRunner, Result
+from examples import baseline, probe
+from processes import MONITOR, environment
+
+from monitor import catalog
+from monitor.cli.app import app
+from monitor.cli.config import metrics_page
+from monitor.importers import own
+from monitor.model import Baseline, Context, Load, Probe
+from monitor.settings import Canary
+from monitor.store.store import Store
+
+KNOBS = {"ttft": 0.05, "tpot": 0.001, "jitter": 0.0}
+"""Quick, but slow enough that a busy machine's lag of some milliseconds is not held against the figures."""
+
+DEAD = "http://127.0.0.1:9"
+IDLE = Load(0.0, 0.0, 0.0)
+
+
+@dataclass(frozen=True)
+class Cli:
+    """The command line, with a store and a working folder of its own."""
+
+    folder: Path
+    url: str
+
+    @property
+    def store_url(self) -> str:
+        """Where the commands keep things."""
+        return f"sqlite:///{self.folder}/monitor.db"
+
+    def run(self, *arguments: str, code: int = 0, env: Mapping[str, str] | None = None) -> Result:
+        """Run one command, which must end with this exit code, and without any exception of ours."""
+        clean = dict.fromkeys(name for name in os.environ if name.startswith("MONITOR_"))
+        given = {**clean, "MONITOR_STORE__URL": self.store_url, "MONITOR_TARGET__TINY__URL": self.url, **(env or {})}
+        runner = CliRunner(env=given)
+        with chdir(self.folder):
+            result = runner.invoke(app, arguments, prog_name="monitor", catch_exceptions=False)
+        assert code == result.exit_code, result.output
+        return result
+
+    def json(self, *arguments: str, code: int = 0, env: Mapping[str, str] | None = None) -> Any:
+        """Run one command that prints JSON and nothing else, and give that."""
+        result = self.run(*arguments, "--json", code=code, env=env)
+        assert "" == result.stderr
+        return json.loads(result.stdout)
+
+    def refused(self, *arguments: str, code: int = 2, env: Mapping[str, str] | None = None) -> str:
+        """Run a command that refuses in one line on stderr, and give that line."""
+        result = self.run(*arguments, code=code, env=env)
+        assert "" == result.stdout
+        assert 1 == len(result.stderr.splitlines())
+        assert result.stderr.startswith("monitor: ")
+        return result.stderr.removeprefix("monitor: ").rstrip("\n")
+
+    def names(self) -> list[str]:
+        """Name the baselines that are stored."""
+        return [one["name"] for one in self.json("baseline", "list")["baselines"]]
+
+    def keep(self, made: Baseline) -> None:
+        """Put a baseline into the store."""
+        store = Store(self.store_url)
+        store.baselines.save(made)
+        store.close()
+
+    def slower(self, made: Baseline, factor: float, name: str) -> None:
+        """Put a baseline of a server into the store that was slower by a factor."""
+        series = tuple(replace(one, values=tuple(value * factor for value in one.values)) for one in made.series)
+        self.keep(replace(made, name=name, series=series))
+
+
+@pytest.fixture(autouse=True)
+def _logs_as_before() -> Iterator[None]:
+    yield
+    structlog.reset_defaults()  # the commands point the log at the stderr of the moment
+
+
+@pytest.fixture(scope="module")
+def simulation() -> Iterator[str]:
+    """Serve a simulated vLLM in a process of its own: in ours it would stand in the stopwatch's way."""
+    knobs = [f"--set={name}={value}" for name, value in KNOBS.items()]
+    command = [str(MONITOR), "simulate", "--listen", "127.0.0.1:0", *knobs]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment()) as process:  # noqa: S603 - our own program
+        assert process.stdout
+        yield process.stdout.readline().rpartition(" ")[2].strip()
+        process.kill()
+
+
+@pytest.fixture(scope="module")
+def captured(simulation: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Baseline]:
+    """Capture a baseline once; give what was printed, and the baseline as it was exported."""
+    cli = Cli(tmp_path_factory.mktemp("captured"), simulation)
+    printed = cli.json("baseline", "capture", "good-day", "--requests", "20", "--rate", "100")
+    return printed, own.read(cli.run("baseline", "export", "good-day").stdout)
+
+
+@pytest.fixture
+def server(simulation: str) -> Iterator[str]:
+    yield simulation
+    turn(simulation, slow=1.0, status=0, metrics_status=0, models_status=0)
+
+
+@pytest.fixture
+def cli(tmp_path: Path, server: str) -> Cli:
+    return Cli(tmp_path, server)
+
+
+def turn(server: str, **knobs: float) -> None:
+    httpx.post(f"{server}/simulate", json=knobs).raise_for_status()
+
+
+def judged(document: Any) -> dict[str, str]:
+    return {one["metric"]: one["unjudged"] for one in document["targets"][0]["judgements"]}
+
+
+def test_version(cli: Cli) -> None:
+    """The program says which version it is."""
+    assert cli.run("--version").stdout.startswith("monitor, version ")
+
+
+def test_look_json(cli: Cli) -> None:
+    """Both collectors' snapshots have the contract's shape, and catalogued names only."""
+    vllm, host = cli.json("look")["snapshots"]
+
+    keys = {"source", "ok", "error", "took_seconds", "readings", "facts"}
+    assert ({*keys, "target"}, keys) == (set(vllm), set(host))
+    assert ("vllm", "tiny", True, "") == (vllm["source"], vllm["target"], vllm["ok"], vllm["error"])
+    assert ("host", True, "") == (host["source"], host["ok"], host["error"])
+    for snapshot in (vllm, host):
+        assert {("metric", "value", "labels")} == {tuple(one) for one in snapshot["readings"]}
+        assert {("fact", "value", "labels", "path", "why")} == {tuple(one) for one in snapshot["facts"]}
+        assert {one["fact"] for one in snapshot["facts"]} <= set(catalog.FACTS)
+    assert {"metric": catalog.VLLM_UP, "value": 1.0, "labels": {}} == vllm["readings"][0]
+    assert {"vllm.version": "0.32.0", "vllm.model": "tiny"} == {
+        one["fact"]: one["value"] for one in vllm["facts"] if one["fact"] in {"vllm.version", "vllm.model"}
+    }
+
+
+def test_look_in_words(cli: Cli) -> None:
+    """Without --json a look is told in lines: readings with their labels, facts with where they come from."""
+    lines = cli.run("look", "--only", "vllm").stdout.splitlines()
+
+    assert lines[0].startswith("vllm tiny: ")
+    assert "  vllm_monitor_vllm_up 1" in lines
+    assert '  vllm_monitor_vllm_requests_running{engine="0"} 0' in lines
+    assert "  vllm.model = tiny  (/v1/models)" in lines
+
+
+def test_look_at_the_host_needs_no_server(cli: Cli, tmp_path: Path) -> None:
+    """Looking at the host works wherever its files are, and says what cannot be read."""
+    env = {"MONITOR_HOST__PROCFS": f"{tmp_path}/proc", "MONITOR_HOST__SYSFS": f"{tmp_path}/sys"}
+    lines = cli.run("look", "--only", "host", "--target", DEAD, env=env).stdout.splitlines()
+
+    assert lines[0].startswith("host: 0 readings, ")
+    assert any(line.startswith("  vm.swappiness = unreadable: ") for line in lines)
+
+
+def test_look_at_a_dead_server(cli: Cli) -> None:
+    """A server that is not there is told in one line, and is a finding."""
+    title, error = cli.run("look", "--only", "vllm", "--target", DEAD, code=1).stdout.splitlines()
+
+    assert title.startswith("vllm 127.0.0.1:9: failed after ")
+    assert f"  {DEAD} does not answer: connection refused; does vLLM listen there?" == error
+
+    snapshots = cli.json("look", "--only", "vllm", "--target", DEAD, code=1)["snapshots"]
+    assert [(False, [], [])] == [(one["ok"], one["readings"], one["facts"]) for one in snapshots]
+
+
+def test_canary_json(cli: Cli) -> None:
+    """Each canary is printed with the contract's keys, its latencies in seconds."""
+    document = cli.json("canary", "--requests", "2")
+
+    first, second = document["probes"]
+    wanted = {"profile", "outcome", "ttft_seconds", "tpot_seconds", "e2e_seconds", "output_tokens", "lag_seconds"}
+    assert wanted <= set(first)
+    assert ("short", "ok", 16) == (second["profile"], second["outcome"], second["output_tokens"])
+    assert 0.05 <= second["ttft_seconds"] < second["e2e_seconds"] < 5
+
+
+def test_canary_in_words(cli: Cli) -> None:
+    """Without --json there is a line per canary, and the table that users of vLLM's benchmark know."""
+    lines = cli.run("canary", "--requests", "2").stdout.splitlines()
+
+    assert ["outcome", "TTFT", "ms"] == lines[0].split()[:3]
+    assert [("ok", "warm-up")] * 2 == [(words[0], words[-1]) for words in map(str.split, lines[1:3])]
+    assert ["Successful", "requests", "2"] in [line.split() for line in lines]
+    assert {"Mean TTFT (ms)", "Median TPOT (ms)", "P99 ITL (ms)"} <= {
+        line.rpartition(")")[0].strip() + ")" for line in lines
+    }
+
+
+def test_failing_canaries(cli: Cli) -> None:
+    """Canaries that fail are printed with why, and are a finding."""
+    turn(cli.url, status=500)
+    document = cli.json("canary", "--requests", "1", code=1)
+
+    (failed,) = document["probes"]
+    assert ("rejected", None, None) == (failed["outcome"], failed["ttft_seconds"], failed["tpot_seconds"])
+    assert failed["detail"].startswith("HTTP 500")
+
+    assert "rejected" in cli.run("canary", "--requests", "1", code=1).stdout
+
+
+def test_errors_are_printed_as_they_are(cli: Cli) -> None:
+    """A server's error is printed letter by letter, whatever brackets it has."""
+    text = cli.run("canary", "--requests", "1", "--model", "[/INST] [red]", code=1).stdout
+
+    assert "HTTP 404: The model `[/INST] [red]` does not exist." in text
+
+
+def test_canary_for_a_dead_server(cli: Cli) -> None:
+    """Without a server no canary is sent."""
+    text = cli.refused("canary", "--target", DEAD, code=1)
+
+    assert f"{DEAD} does not answer: connection refused; does vLLM listen there?" == text
+
+
+def test_canary_without_a_model(cli: Cli) -> None:
+    """When nobody names a model, what to set is told."""
+    turn(cli.url, models_status=503)
+    text = cli.refused("canary", code=1)
+    assert f"{cli.url}/v1/models names no model (HTTP 503): set model for this target" == text
+
+    assert "ok" == cli.json("canary", "--requests", "1", "--model", "tiny")["probes"][0]["outcome"]
+
+
+@pytest.mark.parametrize("command", [["canary"], ["baseline", "capture"]])
+def test_one_target_is_needed(cli: Cli, command: list[str]) -> None:
+    """What talks to one server asks which, when there are several."""
+    text = cli.refused(*command, "--target", "http://a:8000", "--target", "http://b:8000")
+
+    assert "several targets are configured (a:8000, b:8000): choose one with --target URL" == text
+
+
+def test_capture_json(captured: tuple[Any, Baseline]) -> None:
+    """A capture prints the baseline, the benchmark table that vLLM users know, and what it can detect."""
+    printed, made = captured
+
+    shown = printed["baseline"]
+    assert ("good-day", "tiny", made.context.endpoint) == (shown["name"], shown["model"], shown["endpoint"])
+    assert {"ttft", "tpot"} == {one["metric"] for one in shown["series"]}
+    assert all(one["n"] >= 20 for one in shown["series"])
+    assert "0.32.0" == shown["facts"]["vllm.version"]
+    result = printed["benchmark"]
+    assert 0 == result["failed"]
+    assert 16 * result["completed"] == result["total_output_tokens"]
+    assert 50.0 <= result["ttft"]["median"] <= result["ttft"]["p99"]
+    assert any(line.startswith("TTFT ") for line in printed["detects"])
+
+
+def test_capture_in_words(cli: Cli) -> None:
+    """A capture without a name is named after its time, its table is printed, and it is active at once; a serving
+    monitor's canary, which was held meanwhile, is free again.
+    """
+    lines = cli.run("baseline", "capture", "--requests", "20", "--rate", "100").stdout.splitlines()
+
+    (found,) = cli.json("baseline", "list")["baselines"]
+    assert found["active"]
+    assert time.strftime("%Y", time.gmtime(found["captured_at"])) == found["name"][:4]
+    assert f"Baseline '{found['name']}' of tiny is active. It can detect:" in lines
+    assert ["Successful", "requests"] in [line.split()[:2] for line in lines]
+    store = Store(cli.store_url)
+    held = store.history.paused(cli.url, time.time())
+    store.close()
+    assert not held
+
+
+def test_capture_from_a_failing_server(cli: Cli) -> None:
+    """A sample of failures is refused, and nothing is stored."""
+    turn(cli.url, status=500)
+    text = cli.refused("baseline", "capture", "bad", "--requests", "20", "--rate", "100", code=1)
+
+    assert re.match(r"no baseline was captured: (\d+) of \1 probes failed \(last: rejected: HTTP 500: ", text)
+    assert [] == cli.names()
+
+
+def test_capture_under_a_taken_name(cli: Cli) -> None:
+    """A taken name is refused before the server is so much as asked, and what has it stays."""
+    cli.keep(baseline())
+
+    text = cli.refused("baseline", "capture", "good-day", "--target", DEAD)
+
+    assert "baseline 'good-day' exists; choose another name, or drop it first" == text
+    assert ["good-day"] == cli.names()
+
+
+def test_capture_of_an_unknown_model(cli: Cli) -> None:
+    """A model that the server does not have makes no baseline."""
+    env = {"MONITOR_TARGET__TINY__MODEL": "big"}
+    text = cli.refused("baseline", "capture", "bad", "--requests", "20", "--rate", "100", code=1, env=env)
+
+    assert re.match(r"no baseline was captured: (\d+) of \1 probes failed \(last: rejected: HTTP 404: ", text)
+    assert [] == cli.names()
+
+
+def test_capture_from_a_dead_server(cli: Cli) -> None:
+    """Without a server there is no baseline."""
+    text = cli.refused("baseline", "capture", "bad", "--target", DEAD, code=1)
+
+    assert f"{DEAD} does not answer: connection refused; does vLLM listen there?" == text
+    assert [] == cli.names()
+
+
+def remembered(cli: Cli, count: int, **changes: Any) -> list[Probe]:
+    """Store probes as a serving monitor does."""
+    now = time.time()
+    quiet = {"before": IDLE, "after": IDLE, **changes}
+    made = [probe(at=now - 60 - number, **quiet) for number in range(count)]
+    store = Store(cli.store_url)
+    store.history.remember("tiny", made, ())
+    store.close()
+    return made
+
+
+def test_capture_from_history(cli: Cli) -> None:
+    """--last freezes what a serving monitor stored, without a canary; what came while warming up is left out."""
+    made = remembered(cli, 30)
+    remembered(cli, 5, warmup=True)
+    document = cli.json("baseline", "capture", "then", "--last", "10m")
+
+    assert 30 == document["benchmark"]["completed"]
+    found = own.read(cli.run("baseline", "export", "then").stdout)
+    assert Context("tiny", cli.url) == found.context
+    assert tuple(one.at for one in reversed(made)) == found.series[0].times
+
+
+@pytest.mark.parametrize(("last", "told"), [("10m", 3), ("30s", 0)])
+def test_capture_from_too_little_history(cli: Cli, last: str, told: int) -> None:
+    """A history that is too short is refused with what was found, and nothing is stored."""
+    remembered(cli, 3)
+    text = cli.refused("baseline", "capture", "then", "--last", last, code=1)
+
+    assert text.startswith(f"no baseline was captured: {told} comparable probes are too few")
+    assert [] == cli.names()
+
+
+def test_capture_from_a_bad_duration(cli: Cli) -> None:
+    """A duration without unit is an error of usage."""
+    result = cli.run("baseline", "capture", "--last", "30", code=2)
+
+    assert "'30' is not a duration: write it like 15s, 2m, 1h or 30d" in result.stderr
+
+
+def test_list(cli: Cli) -> None:
+    """The list has every baseline with its context, and marks the active one."""
+    assert {"baselines": []} == cli.json("baseline", "list")
+    assert "No baselines yet: monitor baseline capture makes one.\n" == cli.run("baseline", "list").stdout
+
+    cli.keep(baseline("a"))
+    cli.keep(baseline("b", captured_at=baseline().captured_at + 1))
+
+    first, second = cli.json("baseline", "list")["baselines"]
+    assert {
+        "name": "a",
+        "context": {"model": "tiny", "endpoint": "http://vllm:8000"},
+        "captured_at": baseline().captured_at,
+        "active": False,
+        "values": 7,
+        "context_key": baseline().context.key,
+    } == first
+    assert ("b", True) == (second["name"], second["active"])
+    lines = cli.run("baseline", "list").stdout.splitlines()
+    assert [["name"], ["a"], ["active", "b"]] == [line.split()[: 2 if "active" in line else 1] for line in lines]
+    assert all(line.split()[-2:] == ["http://vllm:8000", "7"] for line in lines[1:])
+
+
+def test_names_are_printed_whole_and_as_they_are(cli: Cli) -> None:
+    """What is printed into a pipe or file is not cut, folded, or taken for anything but text."""
+    name, model, endpoint = "day [/1] :bug: [red]", f"/models/{'long' * 30}", f"http://{'long.' * 20}example:8000"
+    cli.keep(replace(baseline(name), context=Context(model, endpoint)))
+    cli.keep(replace(baseline("other"), context=Context(model, endpoint)))
+
+    line = cli.run("baseline", "list").stdout.splitlines()[1]
+    assert all(part in line for part in (name, model, endpoint))
+    assert cli.run("baseline", "show", name).stdout.startswith(f"{name}: {model} at {endpoint}, captured ")
+    assert f" {name} ms " in cli.run("baseline", "compare", name, "other").stdout.splitlines()[0]
+
+
+def test_show(cli: Cli, captured: tuple[Any, Baseline]) -> None:
+    """A baseline is shown with each series' size, median and P99, and with what it can detect."""
+    printed, made = captured
+    cli.keep(made)
+
+    shown = cli.json("baseline", "show", "good-day")
+    assert {"baseline": printed["baseline"], "detects": printed["detects"]} == shown
+
+    lines = cli.run("baseline", "show", "good-day").stdout.splitlines()
+    assert lines[0].startswith(f"good-day: tiny at {cli.url}, captured ")
+    assert any(line.split()[:1] == ["TTFT"] for line in lines)
+
+
+def test_compare(cli: Cli) -> None:
+    """Two baselines are compared median by median; what only one of them has, and what changed, is told too."""
+    first, second = baseline("a"), baseline("b")
+    facts = (replace(first.facts[0], value="0.33.0"), first.facts[1])
+    series = tuple(replace(one, values=tuple(value * 2 for value in one.values)) for one in first.series[:2])
+    cli.keep(first)
+    cli.keep(replace(second, series=series, facts=facts))
+
+    document = cli.json("baseline", "compare", "a", "b")
+
+    rows = [(row["metric"], row["stratum"], row["ratio"]) for row in document["rows"]]
+    idle, busy = "short@1 load 0", "short@1 load 1-2"
+    assert [("tpot", idle, 2.0), ("ttft", idle, 2.0), ("ttft", busy, None)] == rows
+    assert (60.0, None) == (document["rows"][2]["first_ms"], document["rows"][2]["second_ms"])
+    assert [{"fact": "vllm.version", "first": "0.32.0", "second": "0.33.0"}] == document["facts"]
+    text = cli.run("baseline", "compare", "a", "b").stdout
+    assert "  vllm.version: 0.32.0 → 0.33.0\n" in text
+
+
+def test_use_and_drop(cli: Cli) -> None:
+    """One baseline is made the active one, one is forgotten."""
+    cli.keep(baseline("a"))
+    cli.keep(baseline("b"))
+
+    said = cli.run("baseline", "use", "a").stdout
+    assert "a is active; a serving monitor takes it up with its next heartbeat\n" == said
+    assert "b is gone\n" == cli.run("baseline", "drop", "b").stdout
+    assert [("a", True)] == [(one["name"], one["active"]) for one in cli.json("baseline", "list")["baselines"]]
+
+
+@pytest.mark.parametrize(
+    "command", [["show", "x"], ["use", "x"], ["drop", "x"], ["export", "x"], ["compare", "a", "x"]]
+)
+def test_an_unknown_baseline(cli: Cli, command: list[str]) -> None:
+    """A name that is not there is told with those that are."""
+    cli.keep(baseline("a"))
+
+    assert "there is no baseline 'x'; known: a" == cli.refused("baseline", *command)
+
+
+def test_export_and_import(cli: Cli, tmp_path: Path) -> None:
+    """What is exported to a file or stdout is imported as the same baseline, under its own name or another."""
+    cli.keep(baseline())
+    path = tmp_path / "day.json"
+    assert "" == cli.run("baseline", "export", "good-day", str(path)).stdout
+    assert path.read_text(encoding="utf-8") == cli.run("baseline", "export", "good-day").stdout
+
+    said = cli.run("baseline", "import", str(path), "--name", "again").stdout
+    assert "again is active for http://vllm:8000\n" == said
+    assert "baseline 'good-day' exists; choose another name, or drop it first" == cli.refused(
+        "baseline", "import", str(path)
+    )
+
+    cli.run("baseline", "drop", "good-day")
+    assert "good-day is active for http://vllm:8000\n" == cli.run("baseline", "import", str(path)).stdout
+    assert baseline() == own.read(cli.run("baseline", "export", "good-day").stdout)
+
+
+def test_import_of_something_else(cli: Cli, tmp_path: Path) -> None:
+    """What cannot be imported is told with the file's path and why, and nothing is stored."""
+    path = tmp_path / "day.json"
+    assert cli.refused("baseline", "import", str(path)).startswith(f"{path}: cannot be read (")
+    path.write_bytes(b"\xff")
+    assert cli.refused("baseline", "import", str(path)).startswith(f"{path}: cannot be read (")
+    path.write_text("{}")
+    assert cli.refused("baseline", "import", str(path)).startswith(f"{path}: not a baseline: ")
+    assert [] == cli.names()
+
+
+def test_export_to_a_place_that_is_none(cli: Cli, tmp_path: Path) -> None:
+    """A file that cannot be written is told."""
+    cli.keep(baseline())
+    path = tmp_path / "none" / "day.json"
+
+    text = cli.refused("baseline", "export", "good-day", str(path))
+    assert f"{path}: No such file or directory; choose another file" == text
+
+
+def test_check_of_a_healthy_server(cli: Cli, captured: tuple[Any, Baseline]) -> None:
+    """A server that is at least as fast as its baseline passes, and the ratio is told."""
+    cli.slower(captured[1], 2.0, "slow-day")
+    document = cli.json("check", "--require-baseline", "--requests", "15")
+
+    assert [("tiny", "slow-day", [])] == [
+        (one["target"], one["baseline"], one["findings"]) for one in document["targets"]
+    ]
+    assert {"ttft": "", "tpot": ""} == judged(document)
+    assert all(one["ratio"] < 1 for one in document["targets"][0]["judgements"])
+
+
+def test_check_of_a_slow_server(cli: Cli, captured: tuple[Any, Baseline]) -> None:
+    """A server that became three times slower than its baseline is found."""
+    cli.keep(captured[1])
+    turn(cli.url, slow=3.0)
+    document = cli.json("check", "--requests", "15", code=1)
+
+    findings = document["targets"][0]["findings"]
+    assert {("regression", "critical", "short ttft"), ("regression", "critical", "short tpot")} == {
+        (one["kind"], one["severity"], one["subject"]) for one in findings
+    }
+
+
+def test_check_without_a_baseline(cli: Cli) -> None:
+    """Without a baseline only health is judged, unless a baseline is required."""
+    lines = cli.run("check", "--requests", "1").stdout.splitlines()
+    assert ["tiny: 0 findings (no baseline)", "  short TTFT: no baseline", "  short TPOT: no baseline"] == lines
+
+    text = cli.refused("check", "--require-baseline")
+    assert "no baseline for tiny: capture one with monitor baseline capture" == text
+
+
+def test_check_of_another_model(cli: Cli, captured: tuple[Any, Baseline]) -> None:
+    """A baseline of another model says nothing about this one."""
+    made = captured[1]
+    cli.keep(replace(made, context=Context("big", made.context.endpoint)))
+    document = cli.json("check", "--requests", "1")
+
+    assert {"the baseline is of model big, not tiny"} == set(judged(document).values())
+
+
+def test_check_of_a_dead_server(cli: Cli) -> None:
+    """A server that does not answer is a critical finding."""
+    document = cli.json("check", "--target", DEAD, code=1)
+
+    assert [("health", "critical", "unreachable")] == [
+        (one["kind"], one["severity"], one["subject"]) for one in document["targets"][0]["findings"]
+    ]
+    lines = cli.run("check", "--target", DEAD, code=1).stdout.splitlines()
+    assert "127.0.0.1:9: 1 findings (no baseline)" == lines[0]
+    assert lines[1].startswith(f"  critical: 127.0.0.1:9: vLLM is gone: {DEAD} does not answer")
+
+
+def test_check_of_failing_canaries(cli: Cli) -> None:
+    """A server whose answers fail is a finding, even without a baseline; --fail-on chooses what makes exit 1."""
+    turn(cli.url, status=500)
+    assert "critical" == cli.json("check", "--requests", "1", code=1)["targets"][0]["findings"][0]["severity"]
+
+    turn(cli.url, status=0, log_stats=False)
+    try:
+        assert "warning" == cli.json("check", "--requests", "1", code=1)["targets"][0]["findings"][0]["severity"]
+        cli.run("check", "--requests", "1", "--fail-on", "critical")
+    finally:
+        turn(cli.url, log_stats=True)
+
+
+def test_check_of_several_targets(cli: Cli) -> None:
+    """Every target is checked, and one that fails is enough for exit 1."""
+    document = cli.json("check", "--requests", "1", "--target", cli.url, "--target", DEAD, code=1)
+
+    assert [("tiny", 0), ("127.0.0.1:9", 1)] == [(one["target"], len(one["findings"])) for one in document["targets"]]
+
+
+def test_config(cli: Cli) -> None:
+    """The effective settings are printed as JSON or as lines, with stars for secrets."""
+    env = {"MONITOR_TARGET__TINY__API_KEY": "s3cr3t", "MONITOR_TARGET__TINY__LOG_FILE": "/var/log/x"}
+    result = cli.run("config", "--json", env=env)
+    lines = cli.run("config", env=env).stdout.splitlines()
+
+    assert (cli.url, "**********") == (
+        json.loads(result.stdout)["target"]["tiny"]["url"],
+        json.loads(result.stdout)["target"]["tiny"]["api_key"],
+    )
+    assert "s3cr3t" not in result.stdout + "".join(lines)
+    assert f"target.tiny.url = '{cli.url}'" in lines
+    assert "heartbeat.every = 15.0" in lines
+    assert "# target.*.log_file is set, but this version does not act on it yet" == lines[-1]
+
+
+def test_config_check(cli: Cli, tmp_path: Path) -> None:
+    """Settings that can be used exit 0; all mistakes are told at once, one a line, with exit 2."""
+    good, bad = tmp_path / "good.toml", tmp_path / "bad.toml"
+    good.write_text('[heartbeat]\nevery = "5s"\n')
+    bad.write_text('[heartbeat]\nevery = 5\n[canary]\nevry = "5s"\n')
+
+    assert "settings ok\n" == cli.run("config", "check").stdout
+    assert "settings ok\n" == cli.run("config", "check", "--config", str(good)).stdout
+    for arguments in (["config", "check", "--config", str(bad)], ["config", "--config", str(bad), "check"]):
+        lines = cli.run(*arguments, code=2).stderr.splitlines()
+        assert [
+            f"monitor: {bad}: heartbeat.every: 5 is not a duration: write it with a unit, like 15s, 2m, 1h or 30d",
+            f"monitor: {bad}: canary.evry: unknown key; known here: {', '.join(sorted(Canary.model_fields))}",
+        ] == lines
+
+
+def test_settings_file_of_the_working_folder(cli: Cli) -> None:
+    """./monitor.toml counts without being named, in the folder where the command runs."""
+    (cli.folder / "monitor.toml").write_text('[target.here]\nurl = "http://here:8000"\n')
+
+    targets = cli.json("config")["target"]
+    assert {"here": "http://here:8000", "tiny": cli.url} == {name: one["url"] for name, one in targets.items()}
+
+
+def test_metrics(cli: Cli) -> None:
+    """The catalogue is printed as the page that the documents have."""
+    assert metrics_page() == cli.run("metrics").stdout
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["look"],
+        ["canary"],
+        ["check"],
+        ["config"],
+        ["config", "check"],
+        ["baseline", "list"],
+        ["baseline", "capture"],
+        ["serve"],
+    ],
+)
+def test_bad_settings_are_told_by_every_command(cli: Cli, tmp_path: Path, command: list[str]) -> None:
+    """Every command tells bad settings in one line, with exit 2."""
+    path = tmp_path / "bad.toml"
+    path.write_text('[heartbeat]\nevry = "5s"\n')
+
+    assert f"{path}: heartbeat.evry: unknown key; known here: every" == cli.refused(*command, "--config", str(path))
+
+
+@pytest.mark.parametrize("command", [["check"], ["baseline", "list"], ["baseline", "capture"], ["serve"]])
+def test_an_unusable_store_is_told_by_every_command(cli: Cli, tmp_path: Path, command: list[str]) -> None:
+    """Every command that needs the store tells in one line when it cannot be used, with exit 2."""
+    (tmp_path / "file").write_text("")
+    url = f"sqlite:///{tmp_path}/file/monitor.db"
+
+    assert cli.refused(*command, env={"MONITOR_STORE__URL": url}).startswith(f"store {url} cannot be used: ")
+
+
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        (["simulate", "--set", "ttft"], "--set ttft: write it like ttft=0.05"),
+        (["simulate", "--set", "warp=9"], "--set: unknown knob 'warp'; known are "),
+        (["simulate", "--set", "ttft=fast"], "--set: knob 'ttft': Input should be a valid number, got 'fast'"),
+        (["simulate", "--listen", "nowhere"], "--listen nowhere: write it like 127.0.0.1:9877"),
+        (["serve", "--web.listen-address", "nowhere"], "--web.listen-address nowhere: write it like 127.0.0.1:9877"),
+        (["serve", "--web.listen-address", "127.0.0.1:65536"], "--web.listen-address 127.0.0.1:65536: write it like "),
+        (["serve", "--web.listen-address", "203.0.113.1:80"], "--web.listen-address 203.0.113.1:80: Cannot assign "),
+    ],
+)
+def test_bad_arguments_of_the_commands_that_stay(cli: Cli, command: list[str], told: str) -> None:
+    """A knob or an address that cannot be is told in one line."""
+    assert cli.refused(*command).startswith(told)

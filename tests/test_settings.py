@@ -1,0 +1,314 @@
+"""What the operator may write, where it may come from, and what each mistake is answered with."""
+
+from pathlib import Path
+
+import pytest
+from goldens import compare
+from hypothesis import given
+from hypothesis import strategies as st
+
+from monitor.settings import NOT_YET, Settings, SettingsError, Target, duration, load
+
+CONFIG = Path(__file__).parent / "config"
+BAD = sorted(path.stem for path in CONFIG.glob("bad-*.toml"))
+SECRET = "s3cr3t"  # noqa: S105 - no secret at all
+
+FILE = """
+[target.Llama]
+url = "http://llama:8000"
+api_key = "s3cr3t-key"
+model = "tiny"
+
+[target.qwen]
+url = "http://qwen:8000/"
+
+[heartbeat]
+every = "20s"
+
+[canary]
+headers = { X-Token = "s3cr3t-header" }
+
+[alert.sink.team]
+kind = "webhook"
+url = "https://hooks.example/s3cr3t-hook"
+
+[store]
+url = "postgresql://monitor:s3cr3t-password@db/monitor"
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "monitor.toml"
+    path.write_text(FILE)
+    return path
+
+
+def mistakes(file: Path | None = None, env: dict[str, str] | None = None, targets: tuple[str, ...] = ()) -> str:
+    with pytest.raises(SettingsError) as caught:
+        load(file, env or {}, targets)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_file(name: str) -> None:
+    """Each mistake gives exactly the text beside it: what, where, what to do; never the value of a secret."""
+    text = mistakes(CONFIG / f"{name}.toml").replace(str(CONFIG), "tests/config")
+
+    compare(CONFIG / f"{name}.txt", f"{text}\n")
+    assert SECRET not in text
+
+
+def test_without_anything() -> None:
+    """Without file and variables there is one target, the server of this machine."""
+    settings = load(None, {})
+
+    assert {"default": "http://localhost:8000"} == {name: target.url for name, target in settings.target.items()}
+    assert Settings() == settings
+
+
+def test_no_target_is_the_default_target(tmp_path: Path) -> None:
+    """A file that configures no target means the server of this machine."""
+    (tmp_path / "monitor.toml").write_text("[target]\n")
+
+    assert Settings() == load(tmp_path / "monitor.toml", {})
+
+
+def test_durations_are_seconds(file: Path) -> None:
+    """Durations are seconds from here on."""
+    settings = load(file, {"MONITOR_STORE__RETENTION": "1h30m", "MONITOR_CANARY__TIMEOUT": "500ms"})
+
+    assert (20.0, 5400.0, 0.5) == (settings.heartbeat.every, settings.store.retention, settings.canary.timeout)
+
+
+@given(st.integers(0, 99), st.integers(0, 59), st.integers(0, 59))
+def test_duration_adds_up(hours: int, minutes: int, seconds: int) -> None:
+    """Parts of a duration add up."""
+    assert hours * 3600 + minutes * 60 + seconds == duration(f"{hours}h{minutes}m{seconds}s")
+
+
+@given(st.text(max_size=8) | st.integers() | st.booleans() | st.none() | st.floats())
+def test_duration_is_read_or_refused(text: object) -> None:
+    """Whatever stands in place of a duration is seconds or a ValueError."""
+    try:
+        seconds = duration(text)
+    except ValueError:
+        return
+    assert isinstance(seconds, float | int)
+    assert seconds >= 0
+
+
+def test_missing_file(tmp_path: Path) -> None:
+    """A file that is named and not there is told, with what to do."""
+    path = tmp_path / "none.toml"
+    wanted = (
+        f"{path}: cannot be read ([Errno 2] No such file or directory: '{path}'); give a readable file with --config"
+    )
+
+    assert wanted == mistakes(path)
+
+
+def test_file_of_bytes(tmp_path: Path) -> None:
+    """A file that is no text is told."""
+    path = tmp_path / "monitor.toml"
+    path.write_bytes(b"\xff\xfe\x00")
+
+    assert mistakes(path).startswith(f"{path}: cannot be read ('utf-8' codec can't decode byte 0xff")
+
+
+def test_environment_wins_over_the_file(file: Path) -> None:
+    """A variable replaces what the file says, and leaves the rest of it."""
+    settings = load(file, {"MONITOR_HEARTBEAT__EVERY": "5s", "MONITOR_ALERT__PAGING": "on"})
+
+    assert (5.0, "on") == (settings.heartbeat.every, settings.alert.paging)
+    assert ["Llama", "qwen"] == list(settings.target)
+
+
+def test_environment_has_no_case(file: Path) -> None:
+    """Variables have no case, names in the file do: the variable means the target that the file names."""
+    settings = load(file, {"MONITOR_TARGET__LLAMA__URL": "http://new:8000", "MONITOR_ALERT__SINK__TEAM__KIND": "log"})
+
+    assert ["Llama", "qwen"] == list(settings.target)
+    assert ("http://new:8000", "tiny") == (settings.target["Llama"].url, settings.target["Llama"].model)
+    assert "log" == settings.alert.sink["team"].kind
+
+
+def test_environment_alone() -> None:
+    """A target can be made of variables alone, and replaces the default one."""
+    settings = load(None, {"MONITOR_TARGET__LLAMA__URL": "http://llama:8000", "MONITOR_TARGET__LLAMA__MODEL": "tiny"})
+
+    assert {"llama": Target(url="http://llama:8000", model="tiny")} == settings.target
+
+
+def test_lists_and_tables_in_the_environment() -> None:
+    """Lists and tables are written as JSON."""
+    settings = load(
+        None,
+        {
+            "MONITOR_CANARY__PROFILES": '["short"]',
+            "MONITOR_CANARY__EXTRA_BODY": '{"seed": 7}',
+            "MONITOR_TUNING__DISABLE": '["a", "b"]',
+        },
+    )
+
+    assert ["short"] == settings.canary.profiles
+    assert {"seed": 7} == settings.canary.extra_body
+    assert ["a", "b"] == settings.tuning.disable
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "text"),
+    [
+        ("MONITOR_HEARTBEAT__EVRY", "5s", "heartbeat.evry: unknown key; known here: every"),
+        (
+            "MONITOR_HEARBEAT__EVERY",
+            "5s",
+            "hearbeat: unknown key; known here: alert, canary, heartbeat, host, store, target, tuning",
+        ),
+        (
+            "MONITOR_HEARTBEAT__EVERY",
+            "15",
+            "heartbeat.every: '15' is not a duration: write it like 15s, 2m, 1h or 30d",
+        ),
+        ("MONITOR_CANARY__PROFILES", "short", "canary.profiles: Input should be a valid list"),
+        ("MONITOR_CANARY__PROFILES", '["short"', "canary.profiles: Input should be a valid list"),
+        ("MONITOR_CANARY__EXTRA_BODY", '{"key": s3cr3t}', "canary.extra_body: Input should be a valid dictionary"),
+        ("MONITOR_ALERT__SINK__TEAM__URL", "s3cr3t", 'alert.sink.team: a webhook needs url = "https://..."'),
+        (
+            "MONITOR_CANARY__",
+            "off",
+            "canary.: unknown key; known here: every, extra_body, headers, max_tokens_per_minute, profiles, timeout",
+        ),
+    ],
+)
+def test_mistakes_in_the_environment(file: Path, variable: str, value: str, text: str) -> None:
+    """A mistake in a variable is told with the variable's name, never with its value if that is a secret."""
+    assert f"{variable}: {text}" == mistakes(file, {variable: value})
+
+
+def test_mistakes_of_file_and_environment_are_told_together(file: Path) -> None:
+    """All mistakes are told at once, each with where it stands."""
+    file.write_text('[heartbeat]\nevery = 15\n[canary]\ntimeout = "2m"\n')
+    lines = mistakes(file, {"MONITOR_CANARY__TIMEOUT": "long", "MONITOR_ALERT__PAGING": "loud"}).splitlines()
+
+    assert [
+        f"{file}: heartbeat.every: 15 is not a duration: write it with a unit, like 15s, 2m, 1h or 30d",
+        "MONITOR_CANARY__TIMEOUT: canary.timeout: 'long' is not a duration: write it like 15s, 2m, 1h or 30d",
+        "MONITOR_ALERT__PAGING: alert.paging: Input should be 'shadow' or 'on'",
+    ] == lines
+
+
+def test_names_that_are_not_ours() -> None:
+    """What Kubernetes injects for a service called monitor, the tests' variables and other programs' are ignored."""
+    env = {
+        "MONITOR_SERVICE_HOST": "10.0.0.1",
+        "MONITOR_PORT": "tcp://10.0.0.1:9877",
+        "MONITOR_PORT_9877_TCP_ADDR": "10.0.0.1",
+        "MONITOR_CANARY": "off",
+        "MONITOR_TEST_STRICT": "1",
+        "MONITOR_TEST__VLLM_URL": "http://x",
+        "OTHER__KEY": "x",
+        "monitor_heartbeat__every": "1s",
+    }
+
+    assert Settings() == load(None, env)
+
+
+def test_secrets_are_masked(file: Path) -> None:
+    """No secret is shown, printed or represented, while all else of the effective settings is."""
+    settings = load(file, {})
+    masked = settings.masked()
+
+    for shown in (str(masked), repr(settings), str(settings), repr(settings.target), settings.model_dump_json()):
+        assert SECRET not in shown
+    assert "**********" == masked["target"]["Llama"]["api_key"]
+    assert ("", "http://qwen:8000") == (masked["target"]["qwen"]["api_key"], masked["target"]["qwen"]["url"])
+    assert "**********" == masked["store"]["url"]
+
+
+def test_command_line_targets_replace(file: Path) -> None:
+    """Targets from the command line are watched instead of the configured ones, named by their addresses."""
+    settings = load(file, {}, ("http://127.0.0.1:8001", "https://vllm.example/v/"))
+
+    assert {"127.0.0.1:8001": "http://127.0.0.1:8001", "vllm.example-v": "https://vllm.example/v"} == {
+        name: target.url for name, target in settings.target.items()
+    }
+    assert 20.0 == settings.heartbeat.every
+
+
+def test_a_configured_target_keeps_its_name_and_key(file: Path) -> None:
+    """A target given by a configured address is the configured one, with name, key and model."""
+    settings = load(file, {}, ("http://llama:8000/",))
+
+    assert ["Llama"] == list(settings.target)
+    assert ("s3cr3t-key", "tiny") == (settings.target["Llama"].key(), settings.target["Llama"].model)
+
+
+def test_servers_of_one_host_are_told_apart() -> None:
+    """Every address from the command line is watched, also two of one host; the same one only once."""
+    targets = ("http://h:8000/a", "http://h:8000/b", "http://h:8000", "http://h:8000/b/")
+
+    assert ["h:8000-a", "h:8000-b", "h:8000"] == list(load(None, {}, targets).target)
+
+
+@pytest.mark.parametrize("url", ["localhost:8000", "http://user:s3cr3t@localhost:8000", "http://", ""])
+def test_a_bad_target_on_the_command_line(file: Path, url: str) -> None:
+    """A bad address on the command line is told as such, and not blamed on the file."""
+    text = "--target: not an address: write it like http://localhost:8000; credentials go into api_key_file"
+
+    assert text == mistakes(file, {}, (url,))
+
+
+def test_key_file_is_read_each_time(tmp_path: Path) -> None:
+    """A rotated key file counts from the next request for the key on, without the line end of its editor."""
+    path = tmp_path / "key"
+    target = Target(api_key_file=str(path), api_key="other")
+    path.write_text("first\n")
+    assert "first" == target.key()
+    path.write_text("second\n\n")
+    assert "second" == target.key()
+
+
+def test_keys_without_a_file() -> None:
+    """Without a file the key is the one in the settings, and none is none."""
+    assert ("x", "") == (load(None, {"MONITOR_TARGET__A__API_KEY": "x"}).target["a"].key(), Target().key())
+
+
+def test_unreadable_key_file(tmp_path: Path) -> None:
+    """A key file that cannot be read is told in one line with its path."""
+    path = tmp_path / "key"
+    with pytest.raises(SettingsError) as caught:
+        Target(api_key_file=str(path)).key()
+    wanted = f"api_key_file {path}: [Errno 2] No such file or directory: '{path}'; correct the path or its rights"
+    assert wanted == str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["s3cr3t\nsecond", "s3cr3t-schlüssel", "s3cr3t\x00"])
+def test_a_key_that_cannot_be_sent(tmp_path: Path, text: str) -> None:
+    """What cannot be a header is refused before a request could fail with the key in its error."""
+    path = tmp_path / "key"
+    path.write_text(text, encoding="utf-8")
+    for target, origin in (
+        (Target(api_key_file=str(path)), f"api_key_file {path}"),
+        (Target.model_validate({"api_key": text}), "api_key"),
+    ):
+        with pytest.raises(SettingsError) as caught:
+            target.key()
+        assert f"{origin}: not a key: it must be one line of plain ASCII characters" == str(caught.value)
+
+
+def test_keys_without_effect_are_named(file: Path) -> None:
+    """Who sets a key that this version does not act on is told which; who does not, is not."""
+    assert [] == Settings().not_yet()
+    assert ["canary.headers"] == load(file, {}).not_yet()
+
+    env = {"MONITOR_TARGET__QWEN__LOG_FILE": "/var/log/x", "MONITOR_TUNING__DISABLE": "[]"}
+    assert ["canary.headers", "target.*.log_file", "tuning.disable"] == load(file, env).not_yet()
+
+
+@pytest.mark.parametrize("key", NOT_YET)
+def test_keys_without_effect_exist(key: str) -> None:
+    """Each key listed as without effect is a key of the settings."""
+    node = Settings().model_dump()
+    for part in key.split("."):
+        node = next(iter(node.values())) if part == "*" else node[part]
