@@ -103,3 +103,25 @@ def test_key_is_shown_nowhere(tmp_path: Path) -> None:
     stored = b"".join(file.read_bytes() for file in tmp_path.glob("m.db*"))
     assert "s3cr3t" not in text + served.log + printed
     assert b"s3cr3t" not in stored
+
+
+def test_second_serve_on_one_store_is_refused(tmp_path: Path) -> None:
+    """Two monitors on one store would tell everything twice: the second one ends with one line and exit code 2."""
+    path = config(tmp_path)
+    with serve(path) as first:
+        ended = run("serve", "--config", str(path), "--web.listen-address", "127.0.0.1:0")
+        alive = httpx.get(f"{first.url}/-/healthy").status_code
+
+    assert (2, 200) == (ended.returncode, alive)
+    assert "monitor: another monitor serves on m.db; stop it, or set another [store] url\n" == ended.stderr
+
+
+def test_killed_monitor_leaves_no_claim(tmp_path: Path) -> None:
+    """After kill -9 the next monitor takes the store over."""
+    path = config(tmp_path)
+    with serve(path) as first:
+        first.end(signal.SIGKILL)
+    with serve(path) as second:
+        code = second.end()
+
+    assert 0 == code

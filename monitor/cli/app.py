@@ -12,6 +12,7 @@ from monitor.cli.canary import canary
 from monitor.cli.capture import capture_command
 from monitor.cli.check import check
 from monitor.cli.config import config, metrics
+from monitor.cli.doctor import doctor
 from monitor.cli.look import look
 from monitor.cli.serve import serve, simulate
 from monitor.collect.fetch import LookError
@@ -89,5 +90,5 @@ def app() -> None:
 
 
 baseline.add_command(capture_command)
-for command in (serve, check, look, canary, baseline, config, metrics, simulate):
+for command in (serve, check, look, canary, baseline, doctor, config, metrics, simulate):
     app.add_command(command)

@@ -41,6 +41,7 @@ def serve(address: str, file: Path | None, urls: tuple[str, ...]) -> None:
     if chosen.alert.sink and chosen.alert.paging == "shadow":
         _log.warning('paging is in shadow: sinks are told nothing until [alert] paging = "on"')
     with open_store(chosen) as store, listen(address) as listening:
+        store.claim()
         asyncio.run(run_serve(chosen, store, listening))
 
 

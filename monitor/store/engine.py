@@ -1,11 +1,12 @@
 """Opening the database: where it is, and how SQLite must be told to behave."""
 
+import fcntl
 import os
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
@@ -53,6 +54,20 @@ def transaction(engine: Engine) -> Iterator[Connection]:
             yield connection
     except (SQLAlchemyError, UnicodeError) as error:  # no driver wraps the refusal of a lone surrogate
         raise StoreError(f"store {_shown(engine)}: {reason(error)}") from None
+
+
+def claim(path: Path) -> IO[str]:
+    """Lock a file beside the database until it is closed; raises StoreError if another process holds it."""
+    try:
+        file = path.open("a+", encoding="utf-8")
+    except OSError as error:
+        raise StoreError(f"{path}: {error.strerror}; make the folder writable, or set another [store] url") from None
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        raise StoreError(f"another monitor serves on {path.stem}; stop it, or set another [store] url") from None
+    return file
 
 
 def reason(error: Exception) -> str:

@@ -1,7 +1,10 @@
 """The monitor's memory, opened once per process."""
 
+from pathlib import Path
+from typing import IO
+
 from monitor.store.baselines import Baselines
-from monitor.store.engine import connect
+from monitor.store.engine import claim, connect
 from monitor.store.history import History
 from monitor.store.outbox import Outbox
 
@@ -14,7 +17,24 @@ class Store:
         self.history = History(self._engine)
         self.outbox = Outbox(self._engine)
         self.baselines = Baselines(self._engine)
+        self._claim: IO[str] | None = None
+
+    @property
+    def where(self) -> str:
+        """The database's file, or its URL without the password."""
+        url = self._engine.url
+        return url.database or "" if url.get_backend_name() == "sqlite" else url.render_as_string(hide_password=True)
+
+    def claim(self) -> None:
+        """Take the store for a serving monitor; raises StoreError if another one serves on it.
+
+        The claim ends with the process, however it ends.
+        """
+        if self._engine.dialect.name == "sqlite" and self._engine.url.database:
+            self._claim = claim(Path(f"{self._engine.url.database}.serve"))
 
     def close(self) -> None:
         """Let go of the database."""
         self._engine.dispose()
+        if self._claim is not None:
+            self._claim.close()

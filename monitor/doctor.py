@@ -1,0 +1,140 @@
+"""Which parts can work here, which cannot, and exactly what to add: one line each."""
+
+import asyncio
+import os
+import shutil
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from monitor import catalog
+from monitor.canary.stopwatch import Stopwatch
+from monitor.collect import command, vllm
+from monitor.collect.registry import run
+from monitor.model import Snapshot
+from monitor.parts import canary, client, node_looks
+from monitor.settings import Settings, SettingsError, Target
+from monitor.store.schema import StoreError
+from monitor.store.store import Store
+
+LIMIT = 10.0
+LITTLE_SPACE = 200 * 2**20
+"""Bytes free below which the store is about to be in trouble: a month of history of one server takes half of it."""
+LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+CONTAINER_MARKS = ("/.dockerenv", "/run/.containerenv")
+TOOLS = {"npu-smi": "Ascend", "tpu-smi": "Sophgo"}
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was tried. `works` None means: not here, and only a trouble if you expected it."""
+
+    name: str
+    works: bool | None
+    says: str
+    add: str = ""
+
+
+async def examine(settings: Settings) -> AsyncIterator[Check]:
+    """Try everything that the monitor needs, from the store to one canary, and yield each result as it is known."""
+    in_container = _in_container()
+    for key in settings.not_yet():
+        yield Check("settings", None, f"{key} is set, but this version does not act on it")
+    yield await asyncio.to_thread(_store, settings)
+    for name, target in settings.target.items():
+        async for check in _target(settings, name, target, in_container=in_container):
+            yield check
+    for check in await _host(settings, in_container=in_container):
+        yield check
+    for tool, vendor in TOOLS.items():
+        yield _tool(tool, vendor)
+
+
+def _in_container() -> bool:
+    return any(Path(mark).exists() for mark in CONTAINER_MARKS)
+
+
+def _store(settings: Settings) -> Check:
+    try:
+        store = Store(settings.store.url.get_secret_value())
+    except StoreError as error:
+        return Check("store", works=False, says=str(error), add="make the folder writable, or set another [store] url")
+    where, baselines = store.where, len(store.baselines.all())
+    store.close()
+    folder = Path(where).parent
+    if folder.is_dir() and (free := shutil.disk_usage(folder).free) < LITTLE_SPACE:
+        return Check("store", works=False, says=f"{where}: only {free >> 20} MiB free", add="free some disk space")
+    return Check("store", works=True, says=f"{where}, {baselines} baselines")
+
+
+async def _target(settings: Settings, name: str, target: Target, *, in_container: bool) -> AsyncIterator[Check]:
+    label = f"target {name}"
+    try:
+        connection = client(target)
+    except SettingsError as error:
+        yield Check(label, works=False, says=str(error), add="correct api_key_file")
+        return
+    async with connection:
+        snapshot = await run("vllm", partial(vllm.look, connection), LIMIT)
+        if not snapshot.ok:
+            yield Check(label, works=False, says=snapshot.error, add=_advice(target, in_container=in_container))
+            return
+        yield Check(label, works=True, says=f"{target.url} answers, vLLM {_fact(snapshot, catalog.VERSION)}")
+        yield _metrics(label, snapshot)
+        model = target.model or _fact(snapshot, catalog.MODEL)
+        if not model:
+            yield Check(f"{label} model", works=False, says=_why(snapshot, catalog.MODEL), add="set model, or a key")
+            return
+        bird = canary(settings, connection, Stopwatch())
+        bird.serves(model, _fact(snapshot, catalog.VERSION))
+        probe = await bird.probe("short")
+        says = f"{model} answers" if probe.outcome == "ok" else f"{probe.outcome}: {probe.detail}"
+        yield Check(
+            f"{label} canary", probe.outcome == "ok", says, "" if probe.outcome == "ok" else "see the server's log"
+        )
+
+
+def _advice(target: Target, *, in_container: bool) -> str:
+    if in_container and urlsplit(target.url).hostname in LOOPBACK:
+        return (
+            "inside a container localhost is the container itself: use the server's service name, "
+            "or http://host.docker.internal:PORT"
+        )
+    return "start vLLM, or correct the target's url"
+
+
+def _metrics(label: str, snapshot: Snapshot) -> Check:
+    why = _why(snapshot, catalog.VLLM_METRICS)
+    if why:
+        return Check(f"{label} metrics", works=False, says=why, add="start vLLM without --disable-log-stats")
+    return Check(f"{label} metrics", works=True, says=f"{len(snapshot.readings)} readings")
+
+
+async def _host(settings: Settings, *, in_container: bool) -> list[Check]:
+    checks = []
+    if in_container and str(settings.host.procfs) == "/proc":
+        add = "mount /proc:/host/proc:ro and /sys:/host/sys:ro, set MONITOR_HOST__PROCFS and MONITOR_HOST__SYSFS"
+        checks.append(Check("host roots", works=None, says="the container's own /proc is read", add=add))
+    snapshot = await run("host", node_looks(settings)["host"], LIMIT)
+    unread = [fact for fact in snapshot.facts if fact.value is None]
+    says = f"{len(snapshot.facts) - len(unread)} of {len(snapshot.facts)} settings readable, as uid {os.getuid()}"
+    readable = len(unread) < len(snapshot.facts)
+    checks.append(Check("host", readable, says, "" if readable else "correct [host] procfs and sysfs"))
+    checks += [Check(f"host {fact.name}", works=None, says=fact.why) for fact in unread]
+    return checks
+
+
+def _tool(tool: str, vendor: str) -> Check:
+    if command.found(tool):
+        return Check(vendor, works=True, says=f"{tool} is here")
+    return Check(vendor, works=None, says=f"no {tool} here", add=f"only if the node has {vendor} devices: mount {tool}")
+
+
+def _fact(snapshot: Snapshot, name: str) -> str:
+    return next((fact.value or "" for fact in snapshot.facts if fact.name == name), "")
+
+
+def _why(snapshot: Snapshot, name: str) -> str:
+    return next((fact.why for fact in snapshot.facts if fact.name == name and fact.value is None), "")

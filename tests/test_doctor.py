@@ -1,0 +1,108 @@
+"""The doctor: each thing that can be wrong has its line, and the line says what to add."""
+
+from pathlib import Path
+
+from serving import simulated
+
+from monitor.doctor import Check, examine
+from monitor.settings import Host, Settings, StoreSettings, Target
+
+TREE = Path(__file__).parent / "captures" / "host" / "ascend-tuned"
+
+
+def settings(folder: Path, url: str, **target: str) -> Settings:
+    return Settings(
+        target={"llama": Target.model_validate({"url": url, **target})},
+        host=Host(procfs=TREE / "proc", sysfs=TREE / "sys"),
+        store=StoreSettings.model_validate({"url": f"sqlite:///{folder / 'm.db'}"}),
+    )
+
+
+async def checks(chosen: Settings) -> dict[str, Check]:
+    return {check.name: check async for check in examine(chosen)}
+
+
+async def test_all_is_well(tmp_path: Path) -> None:
+    """Beside a good server everything needed works, one canary included."""
+    async with simulated() as server:
+        found = await checks(settings(tmp_path, server.url))
+
+    needed = ("store", "target llama", "target llama metrics", "target llama canary", "host")
+    assert [True] * len(needed) == [found[name].works for name in needed]
+    assert f"{server.url} answers, vLLM 0.32.0" == found["target llama"].says
+    assert "tiny answers" == found["target llama canary"].says
+
+
+async def test_closed_port(tmp_path: Path) -> None:
+    """A port where nothing listens is told, with advice."""
+    found = await checks(settings(tmp_path, "http://127.0.0.1:9"))
+
+    broken = found["target llama"]
+    assert (False, "http://127.0.0.1:9 does not answer: connection refused; does vLLM listen there?") == (
+        broken.works,
+        broken.says,
+    )
+    assert broken.add
+
+
+async def test_no_metrics(tmp_path: Path) -> None:
+    """A server without vLLM metrics is told what to start without."""
+    async with simulated(log_stats=False) as server:
+        found = await checks(settings(tmp_path, server.url))
+
+    assert found["target llama metrics"].works is False
+    assert "start vLLM without --disable-log-stats" == found["target llama metrics"].add
+
+
+async def test_wanted_key(tmp_path: Path) -> None:
+    """A server that hides its models says which setting is missing."""
+    async with simulated(models_status=401) as server:
+        found = await checks(settings(tmp_path, server.url))
+
+    assert found["target llama model"].works is False
+    assert "api_key_file" in found["target llama model"].says
+
+
+async def test_failing_answers(tmp_path: Path) -> None:
+    """A server that answers looks and fails requests is told by its canary."""
+    async with simulated(status=500) as server:
+        found = await checks(settings(tmp_path, server.url))
+
+    assert found["target llama canary"].works is False
+    assert found["target llama canary"].says.startswith("rejected: HTTP 500")
+
+
+async def test_unreadable_key_file(tmp_path: Path) -> None:
+    """A key file that is not there is one broken line, and the rest is still examined."""
+    found = await checks(settings(tmp_path, "http://127.0.0.1:9", api_key_file="/nowhere/key"))
+
+    assert found["target llama"].works is False
+    assert found["host"].works
+
+
+async def test_unusable_store(tmp_path: Path) -> None:
+    """A store that cannot be used is told, and the rest is still examined."""
+    (tmp_path / "m.db").write_text("no database at all, but long enough to be read as one" * 20)
+
+    found = await checks(settings(tmp_path, "http://127.0.0.1:9"))
+
+    assert found["store"].works is False
+    assert "not a database" in found["store"].says
+    assert found["host"].works
+
+
+async def test_wrong_roots(tmp_path: Path) -> None:
+    """Roots under which nothing is readable are wrong, which is told once."""
+    chosen = settings(tmp_path, "http://127.0.0.1:9")
+    wrong = chosen.model_copy(update={"host": Host(procfs=tmp_path / "no", sysfs=tmp_path / "no")})
+
+    found = await checks(wrong)
+
+    assert (False, "correct [host] procfs and sysfs") == (found["host"].works, found["host"].add)
+
+
+async def test_settings_without_effect(tmp_path: Path) -> None:
+    """A setting that this version does not act on is named."""
+    found = await checks(settings(tmp_path, "http://127.0.0.1:9", local="yes"))
+
+    assert "target.*.local is set, but this version does not act on it" == found["settings"].says
