@@ -12,6 +12,7 @@ from monitor.detect.strata import lagged, series, unusable
 from monitor.detect.verdict import HUMBLE_EFFECT, HUMBLE_SPAN, MIN_SAMPLES, ruler
 from monitor.model import Baseline, Context, Fact, Probe
 from monitor.stats import quantile
+from monitor.tuning import Change
 
 MOST_FAILED = 0.05
 """A larger share of failed probes makes the sample a sample of trouble."""
@@ -47,19 +48,6 @@ async def probes(
     return tuple(kept)
 
 
-Change = tuple[str, str | None, str | None]
-
-
-def changes(before: Iterable[Fact], after: Iterable[Fact]) -> tuple[Change, ...]:
-    """Give the facts that differ: name, value before, value after."""
-    earlier = {fact.name: fact.value for fact in before}
-    return tuple(
-        (fact.name, earlier[fact.name], fact.value)
-        for fact in after
-        if fact.name in earlier and earlier[fact.name] != fact.value
-    )
-
-
 def make(
     name: str, context: Context, sample: Sequence[Probe], facts: tuple[Fact, ...], changed: Iterable[Change], at: float
 ) -> Baseline:
@@ -70,7 +58,7 @@ def make(
     """
     sample = counted(sample)
     reasons = _of_sample(sample)
-    reasons += [f"{fact} changed meanwhile: {old} → {new}" for fact, old, new in changed if fact in IDENTITY]
+    reasons += [f"{change} meanwhile" for change in changed if change.fact in IDENTITY]
     if reasons:
         raise CaptureError("no baseline was captured: " + "; ".join(reasons))
     return Baseline(name, context, at, series(sample), facts)

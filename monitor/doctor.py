@@ -12,9 +12,9 @@ from urllib.parse import urlsplit
 from monitor import catalog
 from monitor.canary.stopwatch import Stopwatch
 from monitor.collect import command, vllm
-from monitor.collect.registry import run
+from monitor.collect.registry import TOOL_COLLECTORS, Look, run
 from monitor.model import Snapshot
-from monitor.parts import canary, client, node_looks
+from monitor.parts import LOOPBACK, canary, client, node_looks
 from monitor.settings import Settings, SettingsError, Target
 from monitor.store.schema import StoreError
 from monitor.store.store import Store
@@ -22,9 +22,7 @@ from monitor.store.store import Store
 LIMIT = 10.0
 LITTLE_SPACE = 200 * 2**20
 """Bytes free below which the store is about to be in trouble: a month of history of one server takes half of it."""
-LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 CONTAINER_MARKS = ("/.dockerenv", "/run/.containerenv")
-TOOLS = {"npu-smi": "Ascend", "tpu-smi": "Sophgo"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +46,8 @@ async def examine(settings: Settings) -> AsyncIterator[Check]:
             yield check
     for check in await _host(settings, in_container=in_container):
         yield check
-    for tool, vendor in TOOLS.items():
-        yield _tool(tool, vendor)
+    for source, (tool, look) in TOOL_COLLECTORS.items():
+        yield await _tool(source, tool, look)
 
 
 def _in_container() -> bool:
@@ -126,10 +124,13 @@ async def _host(settings: Settings, *, in_container: bool) -> list[Check]:
     return checks
 
 
-def _tool(tool: str, vendor: str) -> Check:
-    if command.found(tool):
-        return Check(vendor, works=True, says=f"{tool} is here")
-    return Check(vendor, works=None, says=f"no {tool} here", add=f"only if the node has {vendor} devices: mount {tool}")
+async def _tool(source: str, tool: str, look: Look) -> Check:
+    if not command.found(tool):
+        return Check(source, works=None, says=f"no {tool} here", add=f"only if the node has such devices: mount {tool}")
+    snapshot = await run(source, look, LIMIT)
+    if not snapshot.ok:
+        return Check(source, works=False, says=snapshot.error)
+    return Check(source, works=True, says=f"{tool} lists {_fact(snapshot, catalog.DEVICES)}")
 
 
 def _fact(snapshot: Snapshot, name: str) -> str:

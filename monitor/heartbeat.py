@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from monitor import catalog, derive, health, ledger
+from monitor import catalog, derive, health, ledger, tuning
 from monitor.canary.canary import Canary
 from monitor.canary.stopwatch import Stopwatch
 from monitor.collect.registry import Look, run
@@ -26,7 +26,8 @@ LOOK_SHARE = 0.8
 SOURCE = "vllm"
 
 _log = structlog.get_logger()
-Tell = Callable[[str, Flip, tuple[str, ...]], tuple[Outgoing, ...]]
+Tell = Callable[[str, Flip, tuple[str, ...], tuple[str, ...]], tuple[Outgoing, ...]]
+NodeFacts = Callable[[], tuple[Fact, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,18 +44,27 @@ class Pulse:
 class Heart:
     """The heart of one target. Call `wake` once, then `beat` for ever; a restart changes no verdict.
 
-    `tell` turns a flip, and the summaries of what else is wrong, into messages for the outbox. What the store could
-    not take is settled again on the next beat.
+    `node_facts` gives the settings of the node, where the server runs on it. `tell` turns a flip, the summaries of what
+    else is wrong and what changed since the baseline into messages for the outbox. What the store could not take is
+    settled again on the next beat.
     """
 
     def __init__(
-        self, pulse: Pulse, look: Look, canary: Canary, stopwatch: Stopwatch, store: Store, tell: Tell
+        self,
+        pulse: Pulse,
+        look: Look,
+        canary: Canary,
+        stopwatch: Stopwatch,
+        store: Store,
+        node_facts: NodeFacts,
+        tell: Tell,
     ) -> None:
         self._pulse = pulse
         self._look = look
         self._canary = canary
         self._stopwatch = stopwatch
         self._store = store
+        self._node_facts = node_facts
         self._tell = tell
         self._previous: Snapshot | None = None
         self._users = derive.Users()
@@ -142,6 +152,10 @@ class Heart:
         self._health = health.remembered(self._health, snapshot, probes)
         found = health.findings(self._health, target, snapshot, policy.opens_after)
         judged = health.judged(self._health, target, snapshot)
+        if self._baseline is not None:
+            facts = (*snapshot.facts, *self._node_facts())
+            found += tuning.drift(target, self._baseline.facts, facts)
+            judged |= tuning.judged(target, facts)
         reason = verdict.incomparable(self._baseline, self._model)
         if reason or self._ruler is None:
             return verdict.unjudged(self._pulse.profiles, reason), found, judged
@@ -152,7 +166,8 @@ class Heart:
     async def _settle(self, findings: Iterable[Finding], judged: frozenset[str], at: float) -> None:
         """Keep what opened and closed with its messages; unkept, it is settled again on the next beat."""
         settled, flips = ledger.settle(self._ledger, findings, judged, at)
-        outgoing = [message for flip in flips if flip.tell for message in self._messages(flip, flips)]
+        drifted = tuple(entry.finding.summary for entry in settled.open if entry.finding.kind == "tuning")
+        outgoing = [message for flip in flips if flip.tell for message in self._messages(flip, flips, drifted)]
         if flips:
             try:
                 await asyncio.to_thread(self._store.outbox.settle, self._pulse.target, flips, outgoing, at)
@@ -164,11 +179,11 @@ class Heart:
             verb = "finding opened" if flip.opened else "finding closed"
             _log.info(verb, summary=flip.finding.summary, severity=flip.finding.severity, key=flip.finding.key)
 
-    def _messages(self, told: Flip, flips: tuple[Flip, ...]) -> tuple[Outgoing, ...]:
+    def _messages(self, told: Flip, flips: tuple[Flip, ...], drifted: tuple[str, ...]) -> tuple[Outgoing, ...]:
         """Word one message for all that opens or closes together."""
         also = [flip.finding for flip in flips if flip is not told and flip.opened == told.opened]
         summaries = tuple(finding.summary for finding in also if finding.group == told.finding.group)
-        return self._tell(self._pulse.target, told, summaries)
+        return self._tell(self._pulse.target, told, summaries, drifted)
 
     def _note_stored(self, error: str) -> None:
         if error and self.stored:
@@ -185,16 +200,21 @@ class Node:
         self._stopwatch = stopwatch
         self._store = store
         self._facts: tuple[Fact, ...] = ()
+        self._stored: tuple[Fact, ...] = ()
+
+    def facts(self) -> tuple[Fact, ...]:
+        """Give the node's settings as last seen."""
+        return self._facts
 
     async def look(self) -> tuple[Snapshot, ...]:
         """Look once at everything that belongs to the node, and keep which settings changed."""
         await self._stopwatch.settled(PATIENCE)
         snapshots = tuple([await run(source, look, self._limit) for source, look in self._looks.items()])
-        facts = tuple(fact for snapshot in snapshots for fact in snapshot.facts)
-        if facts and facts != self._facts:
+        self._facts = tuple(fact for snapshot in snapshots for fact in snapshot.facts)
+        if self._facts and self._facts != self._stored:
             try:
-                await asyncio.to_thread(self._store.history.note_facts, "node", facts, time.time())
-                self._facts = facts
+                await asyncio.to_thread(self._store.history.note_facts, "node", self._facts, time.time())
+                self._stored = self._facts
             except StoreError as error:
                 _log.error("facts of the node were not stored", error=str(error))
         return snapshots

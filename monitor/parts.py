@@ -4,14 +4,18 @@ import asyncio
 import random
 from collections.abc import Callable
 from functools import partial
+from urllib.parse import urlsplit
 
 import httpx
 
 from monitor.canary.canary import Canary
 from monitor.canary.stopwatch import Stopwatch
-from monitor.collect import host, vllm
-from monitor.collect.registry import NODE_COLLECTORS, Look, Seen
+from monitor.collect import command, host, vllm
+from monitor.collect.registry import NODE_COLLECTORS, TOOL_COLLECTORS, Look, Seen
 from monitor.settings import Settings, Target
+
+LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+NEIGHBOURS = {*LOOPBACK, "host.docker.internal", "host.containers.internal"}
 
 
 def client(target: Target) -> httpx.AsyncClient:
@@ -22,6 +26,16 @@ def client(target: Target) -> httpx.AsyncClient:
     return httpx.AsyncClient(base_url=target.url, headers=headers, timeout=10.0, limits=limits, trust_env=False)
 
 
+def is_local(target: Target) -> bool:
+    """Tell whether a server runs on this node, so that the node's settings are its settings.
+
+    "auto" takes loopback addresses, names of the container host, and names without a dot, which are services beside us.
+    """
+    host_name = urlsplit(target.url).hostname or ""
+    near = host_name in NEIGHBOURS or "." not in host_name
+    return near if target.local == "auto" else target.local == "yes"
+
+
 def canary(settings: Settings, connection: httpx.AsyncClient, stopwatch: Stopwatch) -> Canary:
     """Make the canary of one server."""
     rng = random.Random()  # noqa: S311 - jitter and salts need no secrecy
@@ -29,7 +43,7 @@ def canary(settings: Settings, connection: httpx.AsyncClient, stopwatch: Stopwat
 
 
 def node_looks(settings: Settings) -> dict[str, Look]:
-    """Bind the node's collectors to the operator's roots; they read files, so they run in threads."""
+    """Bind the node's collectors: those that read files to the operator's roots, those whose vendor's tool is here."""
     roots = host.Roots(settings.host.procfs, settings.host.sysfs)
 
     def threaded(look: Callable[[host.Roots, float], Seen]) -> Look:
@@ -38,4 +52,6 @@ def node_looks(settings: Settings) -> dict[str, Look]:
 
         return looked
 
-    return {source: threaded(look) for source, look in NODE_COLLECTORS.items()}
+    files = {source: threaded(look) for source, look in NODE_COLLECTORS.items()}
+    tools = {source: look for source, (tool, look) in TOOL_COLLECTORS.items() if command.found(tool)}
+    return {**files, **tools}

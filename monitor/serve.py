@@ -6,6 +6,7 @@ import socket
 import time
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from functools import partial
 
 import httpx
@@ -21,7 +22,7 @@ from monitor.detect.verdict import Policy
 from monitor.export import Board, Periods
 from monitor.heartbeat import Heart, Node, Pulse, every
 from monitor.model import Flip
-from monitor.parts import canary, client, node_looks
+from monitor.parts import canary, client, is_local, node_looks
 from monitor.settings import Settings, SettingsError, Target
 from monitor.store.outbox import Outgoing
 from monitor.store.schema import StoreError
@@ -36,6 +37,7 @@ STALE_PROBES = 10
 """After so many missed canary intervals a metric is no longer judged: silence is neither finding nor recovery."""
 
 _log = structlog.get_logger()
+Parts = list[Coroutine[None, None, None]]
 
 
 def listen(address: str, option: str = "--web.listen-address") -> socket.socket:
@@ -56,11 +58,23 @@ def listen(address: str, option: str = "--web.listen-address") -> socket.socket:
     return taken
 
 
+@dataclass(frozen=True, slots=True)
+class _Process:
+    """What the parts of one process share."""
+
+    settings: Settings
+    store: Store
+    board: Board
+    stopwatch: Stopwatch
+    node: Node
+
+
 async def serve(settings: Settings, store: Store, listening: socket.socket) -> None:
     """Watch until SIGTERM or SIGINT; raises whatever a part of it died of."""
-    periods = Periods(settings.heartbeat.every, settings.canary.every, _node_every(settings))
-    board = Board(periods, time.time)
+    board = Board(Periods(settings.heartbeat.every, settings.canary.every, _node_every(settings)), time.time)
     stopwatch = Stopwatch()
+    node = Node(node_looks(settings), _node_every(settings), stopwatch, store)
+    process = _Process(settings, store, board, stopwatch, node)
     app = create_app(board, tuple(settings.target))
     config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=5)
     server = uvicorn.Server(config)
@@ -69,35 +83,30 @@ async def serve(settings: Settings, store: Store, listening: socket.socket) -> N
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, server.handle_exit, number, None)
     async with AsyncExitStack() as stack, asyncio.TaskGroup() as group:
-        tasks = [
-            group.create_task(part)
-            for name, target in settings.target.items()
-            for part in await _target_parts(name, target, settings, store, board, stopwatch, stack)
-        ]
         outside = await stack.enter_async_context(httpx.AsyncClient(timeout=10.0))
-        tasks += [group.create_task(part) for part in _common_parts(settings, store, board, stopwatch, outside)]
+        parts = _common_parts(process, outside)
+        for name, target in settings.target.items():
+            parts += await _target_parts(process, name, target, await stack.enter_async_context(client(target)))
+        tasks = [group.create_task(part) for part in parts]
         _log.info("serving", address="http://{}:{}".format(*listening.getsockname()[:2]), targets=list(settings.target))
         await server.serve(sockets=[listening])
         for task in tasks:
             task.cancel()
 
 
-async def _target_parts(
-    name: str,
-    target: Target,
-    settings: Settings,
-    store: Store,
-    board: Board,
-    stopwatch: Stopwatch,
-    stack: AsyncExitStack,
-) -> list[Coroutine[None, None, None]]:
+async def _target_parts(process: _Process, name: str, target: Target, connection: httpx.AsyncClient) -> Parts:
     """Put together what one target needs: its heart and its canary's schedules."""
-    connection = await stack.enter_async_context(client(target))
-    bird = canary(settings, connection, stopwatch)
-    if target.model:
-        bird.serves(target.model, "")
+    settings, board = process.settings, process.board
+    bird = canary(settings, connection, process.stopwatch)
+    bird.serves(target.model, "")
     heart = Heart(
-        pulse(name, target, settings), partial(vllm.look, connection), bird, stopwatch, store, partial(tell, settings)
+        pulse(name, target, settings),
+        partial(vllm.look, connection),
+        bird,
+        process.stopwatch,
+        process.store,
+        process.node.facts if is_local(target) else tuple,
+        partial(tell, settings),
     )
     board.show_open(name, (await heart.wake()).open, time.time())
 
@@ -107,7 +116,7 @@ async def _target_parts(
         board.events.skipped(name, bird.take_skipped())
 
     options = settings.canary
-    paused = partial(_paused, store, target.url)
+    paused = partial(_paused, process.store, target.url)
     return [
         every(settings.heartbeat.every, once, partial(board.events.late, name)),
         *(bird.run(profile, options.every, options.max_tokens_per_minute, paused) for profile in options.profiles),
@@ -120,11 +129,9 @@ def pulse(name: str, target: Target, settings: Settings) -> Pulse:
     return Pulse(name, target.url, tuple(settings.canary.profiles), settings.heartbeat.every, policy)
 
 
-def _common_parts(
-    settings: Settings, store: Store, board: Board, stopwatch: Stopwatch, outside: httpx.AsyncClient
-) -> list[Coroutine[None, None, None]]:
+def _common_parts(process: _Process, outside: httpx.AsyncClient) -> Parts:
     """Put together what the process needs once: the node's heart, delivery, house-keeping, the view of itself."""
-    node = Node(node_looks(settings), _node_every(settings), stopwatch, store)
+    settings, store, board, node = process.settings, process.store, process.board, process.node
     lag = Lag()
 
     async def look_at_node() -> None:
@@ -157,9 +164,11 @@ def sinks(settings: Settings) -> dict[str, Options]:
     return {name: Options(sink.kind, sink.url.get_secret_value()) for name, sink in settings.alert.sink.items()}
 
 
-def tell(settings: Settings, target: str, flip: Flip, also: tuple[str, ...]) -> tuple[Outgoing, ...]:
+def tell(
+    settings: Settings, target: str, flip: Flip, also: tuple[str, ...], changed: tuple[str, ...]
+) -> tuple[Outgoing, ...]:
     """Word a flip for every sink; in shadow it is only recorded that it would have been sent."""
-    text = message(target, flip, also)
+    text = message(target, flip, also, changed)
     return tuple(Outgoing(name, text, shadow=settings.alert.paging == "shadow") for name in settings.alert.sink)
 
 

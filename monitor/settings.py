@@ -28,7 +28,6 @@ NOT_YET = (
     "canary.headers",
     "canary.extra_body",
     "host.rootfs",
-    "target.*.local",
     "target.*.log_file",
     "target.*.mlnode_url",
     "target.*.startup_grace",

@@ -380,10 +380,10 @@ def test_any_text_is_judged(text: str) -> None:
 async def test_look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One look runs `npu-smi info` once and judges what it printed."""
     tool = tmp_path / "npu-smi"
-    script = f'''#!/bin/sh
+    script = f"""#!/bin/sh
         echo "$*" >> "{tmp_path}/runs"
         while read -r line; do echo "$line"; done < "{CAPTURES / DIES}.txt"
-    '''
+    """
     tool.write_text(script)
     tool.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))

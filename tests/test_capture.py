@@ -9,6 +9,7 @@ from world import world
 
 from monitor import capture, catalog
 from monitor.model import Context, Fact, Load, Probe
+from monitor.tuning import Change, changes
 
 CONTEXT = Context("m", "http://x")
 IDLE = Load(0.0, 0.0)
@@ -66,13 +67,13 @@ def test_bad_sample_is_refused(probes: list[Probe], words: str) -> None:
 
 def test_every_reason_is_told() -> None:
     """All reasons come at once."""
-    with pytest.raises(capture.CaptureError, match=r"too few.*vllm\.version changed meanwhile: 1 → 2"):
-        capture.make("bad", CONTEXT, sample(good=1), (), [(catalog.VERSION, "1", "2")], 50.0)
+    with pytest.raises(capture.CaptureError, match=r"too few.*vllm\.version 1 → 2 meanwhile"):
+        capture.make("bad", CONTEXT, sample(good=1), (), [Change(catalog.VERSION, "1", "2")], 50.0)
 
 
 def test_few_failures_are_allowed() -> None:
     """One failure in twenty does not spoil a sample; a fact that is no identity may change."""
-    changed = [(catalog.KV_TOKENS, "100", "90")]
+    changed = [Change(catalog.KV_TOKENS, "100", "90")]
 
     assert capture.make("good", CONTEXT, sample(good=38, failed=2), (), changed, 50.0)
 
@@ -82,7 +83,7 @@ def test_changes() -> None:
     before = (Fact("a", "1"), Fact("b", "1"))
     after = (Fact("a", "1"), Fact("b", "2"), Fact("c", "1"))
 
-    assert (("b", "1", "2"),) == capture.changes(before, after)
+    assert (Change("b", "1", "2"),) == changes(before, after)
 
 
 def test_benchmark() -> None:

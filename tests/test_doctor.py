@@ -103,6 +103,6 @@ async def test_wrong_roots(tmp_path: Path) -> None:
 
 async def test_settings_without_effect(tmp_path: Path) -> None:
     """A setting that this version does not act on is named."""
-    found = await checks(settings(tmp_path, "http://127.0.0.1:9", local="yes"))
+    found = await checks(settings(tmp_path, "http://127.0.0.1:9", log_file="/var/log/vllm"))
 
-    assert "target.*.local is set, but this version does not act on it" == found["settings"].says
+    assert "target.*.log_file is set, but this version does not act on it" == found["settings"].says

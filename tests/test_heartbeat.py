@@ -14,6 +14,7 @@ from monitor.collect.registry import run
 from monitor.heartbeat import Node, every
 from monitor.model import Fact, Reading
 from monitor.store.store import Store
+from monitor.tuning import Change
 
 NOWHERE = "http://127.0.0.1:9"
 
@@ -146,7 +147,7 @@ async def test_facts_are_stored_when_they_change(tmp_path: Path) -> None:
         await here.beat()
         changes = here.store.history.changes(NAME, 0.0)
 
-    assert ((catalog.VERSION, "0.32.0", "0.33.0"),) == changes
+    assert (Change(catalog.VERSION, "0.32.0", "0.33.0"),) == changes
 
 
 async def test_node_looks_and_stores_facts(tmp_path: Path) -> None:
@@ -166,7 +167,7 @@ async def test_node_looks_and_stores_facts(tmp_path: Path) -> None:
 
     assert [("host", True), ("broken", False)] == [(one.source, one.ok) for one in snapshots]
     assert "ZeroDivisionError" in snapshots[1].error
-    assert ((catalog.SWAPPINESS_FACT, "60", "10"),) == store.history.changes("node", 0.0)
+    assert (Change(catalog.SWAPPINESS_FACT, "60", "10"),) == store.history.changes("node", 0.0)
     store.close()
 
 

@@ -17,6 +17,7 @@ from monitor.store.baselines import BaselineInfo
 from monitor.store.outbox import Due, Outgoing
 from monitor.store.schema import StoreError
 from monitor.store.store import Store
+from monitor.tuning import Change
 
 MODEL = Fact(catalog.MODEL, "tiny", "/v1/models")
 SAMPLES = (
@@ -165,7 +166,9 @@ def test_changes_since_a_moment(store: Store) -> None:
     store.history.note_facts("node", [Fact(catalog.KERNEL, "5.10")], AT)
     store.history.note_facts("node", [Fact(catalog.KERNEL, "6.6")], AT + 3)
 
-    assert (("vllm.model", "small", "big"), ("vllm.model", "big", "huge")) == store.history.changes("llama", AT + 2)
+    assert (Change("vllm.model", "small", "big"), Change("vllm.model", "big", "huge")) == store.history.changes(
+        "llama", AT + 2
+    )
 
 
 def test_unreadable_is_no_change(store: Store) -> None:
@@ -231,7 +234,7 @@ def test_prune_keeps_what_is_not_over(store: Store) -> None:
     store.history.prune(AT + 1e5)
 
     assert baseline() == store.baselines.get("good-day")
-    assert (("vllm.model", "tiny", "big"),) == store.history.changes("llama", 0.0)
+    assert (Change("vllm.model", "tiny", "big"),) == store.history.changes("llama", 0.0)
     assert store.history.paused(ENDPOINT, AT + 1e5)
     assert (open_finding(),) == store.outbox.open_findings("llama")
     assert [("team", "late")] == due(store, AT + 1e5)

@@ -18,7 +18,7 @@ from monitor.collect import vllm
 from monitor.delivery import Delivery
 from monitor.export import Board, Periods
 from monitor.heartbeat import Heart
-from monitor.model import Beat, Context
+from monitor.model import Beat, Context, Fact
 from monitor.serve import pulse, tell
 from monitor.settings import Alert, Settings, Sink, Target
 from monitor.store.store import Store
@@ -40,6 +40,7 @@ class World:
     delivery: Delivery
     board: Board
     url: str
+    facts: list[Fact]
 
     async def beat(self) -> Beat:
         """Beat once and show it, as the process does."""
@@ -58,7 +59,7 @@ class World:
         """Capture a baseline by sending."""
         sample = await capture.probes(self.canary, "short", requests, 1e3, lambda _probe: None)
         context = Context("tiny", self.url)
-        self.store.baselines.save(capture.make(name, context, sample, (), (), time.time()))
+        self.store.baselines.save(capture.make(name, context, sample, tuple(self.facts), (), time.time()))
 
     def shown(self, metric: str) -> dict[tuple[tuple[str, str], ...], float]:
         """Give what the exposition says of one metric, by labels."""
@@ -88,9 +89,18 @@ async def world(path: Path, url: str, hook: str = "", paging: str = "on") -> Asy
         canary = Canary(client, partial(vllm.load, client), stopwatch, random.Random(1), 5.0)
         canary.serves("tiny", "0.32.0")
         look = partial(vllm.look, client)
-        heart = Heart(pulse(NAME, chosen.target[NAME], chosen), look, canary, stopwatch, store, partial(tell, chosen))
+        facts: list[Fact] = []
+        heart = Heart(
+            pulse(NAME, chosen.target[NAME], chosen),
+            look,
+            canary,
+            stopwatch,
+            store,
+            lambda: tuple(facts),
+            partial(tell, chosen),
+        )
         sinks = {"team": Options("webhook", hook)} if hook else {}
         delivery = Delivery(store, sinks, client, board.events.attempted)
         board.show_open(NAME, (await heart.wake()).open, time.time())
-        yield World(store, heart, canary, delivery, board, url)
+        yield World(store, heart, canary, delivery, board, url, facts)
     store.close()

@@ -10,8 +10,10 @@ SCHEMA = 1
 """Grows when a field changes its meaning; fields may be added without."""
 
 
-def message(target: str, flip: Flip, also: Sequence[str] = ()) -> dict[str, Any]:
-    """Put a flip into words and figures; `also` are the summaries of what else is wrong with the same server.
+def message(target: str, flip: Flip, also: Sequence[str] = (), changed: Sequence[str] = ()) -> dict[str, Any]:
+    """Put a flip into words and figures.
+
+    `also` are the summaries of what else is wrong with the same server, `changed` of what changed since the baseline.
 
     `id` is equal in repeated deliveries: receivers deduplicate by it. `key` is equal for one trouble's messages.
     """
@@ -28,6 +30,7 @@ def message(target: str, flip: Flip, also: Sequence[str] = ()) -> dict[str, Any]
         "subject": finding.subject,
         "summary": finding.summary,
         "also": list(also),
+        "changed": list(changed),
         "remedy": finding.remedy,
         "observed": finding.observed,
         "expected": finding.expected,

@@ -16,6 +16,7 @@ from monitor.importers import own
 from monitor.model import Baseline, Series
 from monitor.settings import SettingsError
 from monitor.stats import quantile
+from monitor.tuning import changes
 
 
 @click.group(
@@ -114,7 +115,8 @@ def compare(first: str, second: str, file: Path | None, as_json: bool) -> None: 
         before, after = store.baselines.get(first), store.baselines.get(second)
     rows = _compared(before, after)
     if as_json:
-        changed = [{"fact": fact, "first": a, "second": b} for fact, a, b in capture.changes(before.facts, after.facts)]
+        found = changes(before.facts, after.facts)
+        changed = [{"fact": one.fact, "first": one.before, "second": one.after} for one in found]
         print_json({"first": first, "second": second, "rows": rows, "facts": changed})
         return
     table = Table(box=None)
@@ -126,8 +128,8 @@ def compare(first: str, second: str, file: Path | None, as_json: bool) -> None: 
         )
     out = console()
     out.print(table)
-    for fact, old, new in capture.changes(before.facts, after.facts):
-        out.print(f"  {fact}: {old} → {new}")
+    for change in changes(before.facts, after.facts):
+        out.print(f"  {change}")
 
 
 def _compared(before: Baseline, after: Baseline) -> list[dict[str, Any]]:

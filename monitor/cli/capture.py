@@ -33,9 +33,10 @@ from monitor.collect.registry import Look, run
 from monitor.detect.verdict import MIN_SAMPLES
 from monitor.model import Baseline, Context, Fact, Probe
 from monitor.parts import canary as make_canary
-from monitor.parts import client, node_looks
+from monitor.parts import client, is_local, node_looks
 from monitor.settings import Settings, Target, duration
 from monitor.store.store import Store
+from monitor.tuning import changes
 
 PROFILE = "short"
 LEASE = 30.0
@@ -109,7 +110,7 @@ class Session:
     async def run(self, name: str) -> tuple[Baseline, tuple[Probe, ...]]:
         """Send, and make a baseline of what came back."""
         async with client(self._target) as connection:
-            before = await _facts(self._chosen, connection)
+            before = await _facts(self._chosen, self._target, connection)
             bird = make_canary(self._chosen, connection, Stopwatch())
             snapshot = await run("vllm", partial(vllm.look, connection), LIMIT)
             context = Context(introduce(bird, snapshot, self._target), self._target.url)
@@ -122,8 +123,8 @@ class Session:
                     )
                 finally:
                     self._hold(0.0)
-            after = await _facts(self._chosen, connection)
-        return capture.make(name, context, sample, after, capture.changes(before, after), time.time()), sample
+            after = await _facts(self._chosen, self._target, connection)
+        return capture.make(name, context, sample, after, changes(before, after), time.time()), sample
 
     def _done(self, progress: Progress, task: TaskID) -> None:
         progress.advance(task)
@@ -143,13 +144,15 @@ async def _from_history(
     async with client(target) as connection:
         snapshot = await run("vllm", partial(vllm.look, connection), LIMIT)
         model = introduce(make_canary(chosen, connection, Stopwatch()), snapshot, target)
-        facts = await _facts(chosen, connection)
+        facts = await _facts(chosen, target, connection)
     changed = store.history.changes(target_name, since)
     return capture.make(name, Context(model, target.url), sample, facts, changed, time.time()), sample
 
 
-async def _facts(chosen: Settings, connection: httpx.AsyncClient) -> tuple[Fact, ...]:
-    looks: dict[str, Look] = {"vllm": partial(vllm.look, connection), **node_looks(chosen)}
+async def _facts(chosen: Settings, target: Target, connection: httpx.AsyncClient) -> tuple[Fact, ...]:
+    looks: dict[str, Look] = {"vllm": partial(vllm.look, connection)}
+    if is_local(target):
+        looks |= node_looks(chosen)
     snapshots = [await run(source, look, LIMIT) for source, look in looks.items()]
     return tuple(fact for snapshot in snapshots for fact in snapshot.facts)
 

@@ -1,18 +1,19 @@
 """`monitor look`: run the collectors once."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Collection
 from functools import partial
 from pathlib import Path
 
 import click
 
 from monitor.cli.options import config_option, json_option, print_json, settings, snapshot_json, targets_option
-from monitor.collect.registry import NODE_COLLECTORS, TARGET_COLLECTORS, run
+from monitor.collect.registry import NODE_COLLECTORS, TARGET_COLLECTORS, TOOL_COLLECTORS, run
 from monitor.model import Snapshot
 from monitor.parts import client, node_looks
 from monitor.settings import Settings
 
+COLLECTORS = [*TARGET_COLLECTORS, *NODE_COLLECTORS, *TOOL_COLLECTORS]
 LIMIT = 10.0
 """Seconds that one look may take from the command line."""
 
@@ -23,15 +24,15 @@ LIMIT = 10.0
 @click.option(
     "--only",
     multiple=True,
-    type=click.Choice([*TARGET_COLLECTORS, *NODE_COLLECTORS]),
-    help="Run only this collector; repeatable.",
+    type=click.Choice(COLLECTORS),
+    help="Run only this collector; repeatable. Default: all that can work here.",
 )
 @config_option
 @targets_option
 @json_option
 def look(only: tuple[str, ...], file: Path | None, urls: tuple[str, ...], as_json: bool) -> None:  # noqa: FBT001
     chosen = settings(file, urls)
-    seen = asyncio.run(_look(chosen, only or (*TARGET_COLLECTORS, *NODE_COLLECTORS)))
+    seen = asyncio.run(_look(chosen, only))
     if as_json:
         print_json({"snapshots": [snapshot_json(target, snapshot) for target, snapshot in seen]})
     else:
@@ -41,15 +42,17 @@ def look(only: tuple[str, ...], file: Path | None, urls: tuple[str, ...], as_jso
         raise SystemExit(1)
 
 
-async def _look(chosen: Settings, only: Iterable[str]) -> list[tuple[str, Snapshot]]:
+async def _look(chosen: Settings, only: Collection[str]) -> list[tuple[str, Snapshot]]:
+    """Run what was asked for, even where it cannot work, because then the reason is wanted."""
     seen = []
     for name, target in chosen.target.items():
         async with client(target) as connection:
             for source, collector in TARGET_COLLECTORS.items():
-                if source in only:
+                if not only or source in only:
                     seen.append((name, await run(source, partial(collector, connection), LIMIT)))
-    for source, looked in node_looks(chosen).items():
-        if source in only:
+    asked = {source: look for source, (_, look) in TOOL_COLLECTORS.items() if source in only}
+    for source, looked in {**node_looks(chosen), **asked}.items():
+        if not only or source in only:
             seen.append(("", await run(source, looked, LIMIT)))
     return seen
 

@@ -1,7 +1,10 @@
 """Running a vendor's command-line tool: bounded in time and output, one at a time, and never left behind."""
 
 import asyncio
+import os
 import shutil
+import signal
+from contextlib import suppress
 from dataclasses import dataclass
 
 from monitor.collect.fetch import LookError
@@ -39,15 +42,16 @@ async def output(*command: str) -> Output:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.STDOUT,
+                start_new_session=True,  # a group of its own, so that what the tool starts ends with it
             )
         except OSError as error:
             raise LookError(f"{command[0]} cannot be run: {error.strerror}; mount it into the container") from None
         try:
             return Output(*await _drained(process))
         finally:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            await process.wait()
 
 
 async def _drained(process: asyncio.subprocess.Process) -> tuple[int, str]:

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
-from monitor.collect import host, vllm
+from monitor.collect import ascend, host, sophgo, vllm
 from monitor.collect.fetch import LookError
 from monitor.model import Fact, Reading, Snapshot
 
@@ -18,6 +18,9 @@ TARGET_COLLECTORS = {"vllm": vllm.look}
 
 NODE_COLLECTORS = {"host": host.look}
 """Looked at once per process, in a loop of their own; each takes the host's roots and the time."""
+
+TOOL_COLLECTORS = {"ascend": (ascend.TOOL, ascend.look), "sophgo": (sophgo.TOOL, sophgo.look)}
+"""As above, by running a vendor's tool, where it is there."""
 
 _log = structlog.get_logger()
 

@@ -9,6 +9,7 @@ from sqlalchemy import Engine, delete, func, insert, select, update
 from monitor.model import Fact, Load, Probe, Reading
 from monitor.store.engine import transaction
 from monitor.store.tables import DELIVERY, EVENT, FACT_CHANGE, FINDING, PROBE, SAMPLE
+from monitor.tuning import Change
 
 
 class History:
@@ -64,14 +65,14 @@ class History:
         with transaction(self._engine) as connection:
             return connection.scalar(query) is not None
 
-    def changes(self, scope: str, since: float) -> tuple[tuple[str, str | None, str | None], ...]:
-        """Give what changed from one known value to another since a moment: fact, before, after."""
+    def changes(self, scope: str, since: float) -> tuple[Change, ...]:
+        """Give what changed from one known value to another since a moment."""
         table = FACT_CHANGE.c
         query = select(table.fact, table.before, table.value).where(
             table.scope == scope, table.at >= since, table.before.is_not(None), table.value.is_not(None)
         )
         with transaction(self._engine) as connection:
-            return tuple((fact, before, value) for fact, before, value in connection.execute(query.order_by(table.id)))
+            return tuple(Change(*row) for row in connection.execute(query.order_by(table.id)))
 
     def pause(self, endpoint: str, kind: str, at: float, until: float) -> None:
         """Hold the canaries of an endpoint until a moment; saying it again moves that moment, also to now."""

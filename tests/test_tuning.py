@@ -1,0 +1,59 @@
+"""Drift since the baseline: what differs is found, what is unreadable is neither found nor judged."""
+
+from pathlib import Path
+
+from serving import receiver, simulated
+from world import world
+
+from monitor import catalog, tuning
+from monitor.model import Fact
+
+BEFORE = (Fact("cpu.governor", "performance"), Fact("vm.swappiness", "0"), Fact(catalog.KV_TOKENS, "100"))
+
+
+def test_changed_setting_is_found() -> None:
+    """A setting that is not as it was is an informing finding with both values."""
+    after = (Fact("cpu.governor", "powersave"), Fact("vm.swappiness", "0"))
+
+    (found,) = tuning.drift("llama", BEFORE, after)
+
+    assert ("tuning", "info", "cpu.governor") == (found.kind, found.severity, found.subject)
+    assert "llama: cpu.governor performance → powersave since the baseline" == found.summary
+
+
+def test_unreadable_is_no_drift() -> None:
+    """A setting that cannot be read, then or now, is no drift, and is not judged now."""
+    after = (Fact("cpu.governor", None, why="masked"), Fact("cpu.epp", "performance"))
+
+    assert () == tuning.drift("llama", (*BEFORE, Fact("cpu.epp", None)), after)
+    assert {"tuning:llama:cpu.epp"} == tuning.judged("llama", after)
+
+
+def test_what_is_measured_is_no_drift() -> None:
+    """What each start measures anew is nobody's setting."""
+    assert () == tuning.drift("llama", BEFORE, (Fact(catalog.KV_TOKENS, "90"),))
+
+
+async def test_drift_opens_and_is_named_by_what_follows(tmp_path: Path) -> None:
+    """A drifted setting is an open finding that no sink is told of; the next message about the server names it."""
+    async with simulated() as server, receiver() as hook, world(tmp_path / "m.db", server.url, hook.url) as here:
+        here.facts[:] = [Fact("cpu.governor", "performance")]
+        await here.beat()
+        await here.capture("good", requests=25)
+        here.facts[:] = [Fact("cpu.governor", "powersave")]
+        await here.turn()
+        drifted = await here.turn()
+        server.turn(metrics_status=500)
+        for _ in range(3):
+            await here.turn()
+        here.facts[:] = [Fact("cpu.governor", None, why="masked")]
+        masked = await here.turn()
+        here.facts[:] = [Fact("cpu.governor", "performance")]
+        for _ in range(2):
+            restored = await here.turn()
+
+        assert ["cpu.governor"] == [entry.finding.subject for entry in drifted.open]
+        assert ["llama: cpu.governor performance → powersave since the baseline"] == hook.got[0]["changed"]
+        assert "unreachable" in hook.got[0]["subject"]
+        assert "cpu.governor" in {entry.finding.subject for entry in masked.open}
+        assert "cpu.governor" not in {entry.finding.subject for entry in restored.open}
