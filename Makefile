@@ -14,6 +14,9 @@ help: ## list the targets
 
 venv: .venv/ready ## make .venv from the lock
 
+demo: .venv/ready ## the whole story on this machine, without hardware; ends with Ctrl-C
+	@$(BIN)/monitor demo
+
 check: .venv/ready ## lint, format, types, import contract
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -42,4 +45,4 @@ fix: .venv/ready ## let ruff mend what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-.PHONY: help venv check test test-vllm bench goldens lock fix
+.PHONY: help venv demo check test test-vllm bench goldens lock fix

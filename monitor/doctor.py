@@ -130,7 +130,7 @@ async def _tool(source: str, tool: str, look: Look) -> Check:
     snapshot = await run(source, look, LIMIT)
     if not snapshot.ok:
         return Check(source, works=False, says=snapshot.error)
-    return Check(source, works=True, says=f"{tool} lists {_fact(snapshot, catalog.DEVICES)}")
+    return Check(source, works=True, says=f"{tool} lists {_fact(snapshot, f'{source}.devices')}")
 
 
 def _fact(snapshot: Snapshot, name: str) -> str:

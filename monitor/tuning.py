@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from monitor import catalog
 from monitor.model import Fact, Finding
 
-MEASURED = {catalog.KV_TOKENS, catalog.DEVICE_STATES}
+MEASURED = {catalog.KV_TOKENS, catalog.ASCEND_HEALTH, catalog.SOPHGO_HEALTH}
 """Facts that each start, or the hour, measures anew: nobody tunes them, so a difference is no drift."""
 
 

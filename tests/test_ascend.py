@@ -93,7 +93,7 @@ def test_readings_fit_the_catalogue(name: str) -> None:
         assert sorted(catalog.METRICS[reading.metric].labels) == [key for key, _ in reading.labels]
         assert reading.at == 7.0
     assert len({(reading.metric, reading.labels) for reading in readings}) == len(readings)
-    assert [catalog.DEVICES, catalog.DEVICE_DRIVER, catalog.DEVICE_STATES] == [fact.name for fact in facts]
+    assert [catalog.ASCEND_DEVICES, catalog.ASCEND_DRIVER, catalog.ASCEND_HEALTH] == [fact.name for fact in facts]
 
 
 @pytest.mark.parametrize("name", ERRORS)
@@ -188,7 +188,7 @@ def test_two_chips_on_one_bus() -> None:
 
     assert ["1/0", "1/1", "224"] == names(text)
     assert 20385 * 2**20 == amounts(text)[catalog.DEVICE_MEMORY_USED, "1/1"]
-    assert known(text)[catalog.DEVICES].value == "3x 310P3"
+    assert known(text)[catalog.ASCEND_DEVICES].value == "3x 310P3"
 
 
 def test_second_chip_alone() -> None:
@@ -201,7 +201,7 @@ def test_shared_die_is_one_device() -> None:
     text = capture("info_A3_softshare-container_duplicate-phy-id_doc")
 
     assert ["0/0"] == names(text)
-    assert known(text)[catalog.DEVICES].value == "1x xxx"
+    assert known(text)[catalog.ASCEND_DEVICES].value == "1x xxx"
 
 
 def test_table_printed_twice() -> None:
@@ -279,7 +279,7 @@ def test_health(word: str, expected: float | None) -> None:
     text = one(f"| 0 910B3 | {word} | 90.7 37 0 / 0 |")
 
     assert expected == amounts(text).get((catalog.DEVICE_HEALTHY, "0"))
-    assert (None if expected is None else word) == known(text)[catalog.DEVICE_STATES].value
+    assert (None if expected is None else word) == known(text)[catalog.ASCEND_HEALTH].value
 
 
 def test_device_that_does_not_answer() -> None:
@@ -288,8 +288,8 @@ def test_device_that_does_not_answer() -> None:
     text = one() + "\n".join(lost)
 
     assert [(catalog.DEVICE_INFO, "1")] == [key for key in amounts(text) if key[1] == "1"]
-    assert known(text)[catalog.DEVICES].value == "2x 910B3"
-    assert known(text)[catalog.DEVICE_STATES].value == "OK=1"
+    assert known(text)[catalog.ASCEND_DEVICES].value == "2x 910B3"
+    assert known(text)[catalog.ASCEND_HEALTH].value == "OK=1"
 
 
 def test_alarm_of_a_device_that_does_not_answer() -> None:
@@ -304,8 +304,8 @@ def test_states_and_products_are_counted() -> None:
     """Where devices differ, facts count them."""
     text = one() + "| 1 910B4 | Alarm | 90.7 37 0 / 0 |\n| 0 | NA | 7 0 / 0 300/ 400 |\n"
 
-    assert known(text)[catalog.DEVICE_STATES].value == "Alarm=1,OK=1"
-    assert known(text)[catalog.DEVICES].value == "1x 910B3, 1x 910B4"
+    assert known(text)[catalog.ASCEND_HEALTH].value == "Alarm=1,OK=1"
+    assert known(text)[catalog.ASCEND_DEVICES].value == "1x 910B3, 1x 910B4"
 
 
 @pytest.mark.parametrize(
@@ -323,7 +323,7 @@ def test_driver(banner: str, expected: str | None) -> None:
     text = one().replace(BANNER, banner)
     info = next(dict(reading.labels) for reading in parse(text, 0.0)[0])
 
-    assert expected == known(text)[catalog.DEVICE_DRIVER].value
+    assert expected == known(text)[catalog.ASCEND_DRIVER].value
     assert (expected or "") == info["driver"]
 
 

@@ -78,7 +78,7 @@ def test_readings_fit_the_catalogue(name: str) -> None:
     for reading in found:
         assert sorted(catalog.METRICS[reading.metric].labels) == [key for key, _ in reading.labels]
         assert ("sophgo", 7.0) == (dict(reading.labels)["vendor"], reading.at)
-    assert [catalog.DEVICES, catalog.DEVICE_DRIVER, catalog.DEVICE_STATES] == [fact.name for fact in told]
+    assert [catalog.SOPHGO_DEVICES, catalog.SOPHGO_DRIVER, catalog.SOPHGO_HEALTH] == [fact.name for fact in told]
     assert all((fact.value is None) == bool(fact.why) for fact in told)
 
 
@@ -133,10 +133,10 @@ def test_health_words() -> None:
     """The health is told in the tool's words: one where all chips agree, else each with its count."""
     chips = [{"status": "Active"}] * 7
 
-    assert facts(document(*chips))[catalog.DEVICE_STATES].value == "Active"
-    assert facts(document(*chips, {"status": "Fault"}))[catalog.DEVICE_STATES].value == "Active=7,Fault=1"
-    assert facts(document(*chips, {"status": "N/A"}))[catalog.DEVICE_STATES].value == "Active=7"
-    assert facts(document({"status": "N/A"}))[catalog.DEVICE_STATES].value is None
+    assert facts(document(*chips))[catalog.SOPHGO_HEALTH].value == "Active"
+    assert facts(document(*chips, {"status": "Fault"}))[catalog.SOPHGO_HEALTH].value == "Active=7,Fault=1"
+    assert facts(document(*chips, {"status": "N/A"}))[catalog.SOPHGO_HEALTH].value == "Active=7"
+    assert facts(document({"status": "N/A"}))[catalog.SOPHGO_HEALTH].value is None
 
 
 def test_status_not_told() -> None:
@@ -150,10 +150,12 @@ def test_products_are_counted() -> None:
     """The accelerators are told as products with their counts; a tool that names none has TPUs."""
     named = document(*[{}] * 8, board_name="SC11", driver_version="1.1.3")
 
-    assert facts(named)[catalog.DEVICES] == Fact(catalog.DEVICES, "8x SC11", "tpu-smi --noloop --json_format")
-    assert facts(named)[catalog.DEVICE_DRIVER].value == "1.1.3"
-    assert facts(document({}))[catalog.DEVICES].value == "1x TPU"
-    assert facts(capture(SEVERAL))[catalog.DEVICES].value == "3x 1684-SC5+, 3x 1684-SC5H, 8x 1684-SC5P"
+    assert facts(named)[catalog.SOPHGO_DEVICES] == Fact(
+        catalog.SOPHGO_DEVICES, "8x SC11", "tpu-smi --noloop --json_format"
+    )
+    assert facts(named)[catalog.SOPHGO_DRIVER].value == "1.1.3"
+    assert facts(document({}))[catalog.SOPHGO_DEVICES].value == "1x TPU"
+    assert facts(capture(SEVERAL))[catalog.SOPHGO_DEVICES].value == "3x 1684-SC5+, 3x 1684-SC5H, 8x 1684-SC5P"
 
 
 @pytest.mark.parametrize(
@@ -186,8 +188,11 @@ def test_units(field: str, value: object, metric: str, expected: float) -> None:
 @pytest.mark.parametrize("field", ["tpu_util", "chip_temp", "tpu_power", "currclk", "maxclk", "mem_usage", "correctn"])
 @pytest.mark.parametrize(
     "value",
-    ["N/A", "F", " F ", "", "-", "-1%", "-5C", "-1MB", "x", "1e9C", "NaN", "12V", "0x10", "9" * 400, "4294966272C"]
-    + ["101%", "12%%", "1 2%", "٤C", None, True, [], {"a": 1}, -1024, 4294966272, math.nan, math.inf],
+    [
+        *("N/A", "F", " F ", "", "-", "-1%", "-5C", "-1MB", "x", "1e9C", "NaN", "12V", "0x10", "9" * 400),
+        *("101%", "12%%", "1 2%", "٤C", None, True, [], {"a": 1}, -1024, math.nan, math.inf),
+        *("4294966272C", 4294966272),  # a fault's code, read without its sign
+    ],
 )
 def test_no_number_is_no_reading(field: str, value: object) -> None:
     """What is not a possible number in a known unit gives no reading, and never zero."""
@@ -230,6 +235,7 @@ def test_unknown_keys_are_passed_over() -> None:
     [
         ("\x1b[2J\x1b[1;1H\x1b[32m", "\x1b[0m\n"),
         ("\x1b]0;tpu-smi\x07\x1b(B", ""),
+        ("\x1b]0;tpu-smi\n", ""),
         ("[tpuv7] {warning} libtpuv7_rt { 1.9.3\n", "done {}\n"),
         ('{"level": "info"}\n', '{"card0": {"chip0": '),
     ],
@@ -244,13 +250,9 @@ def test_json_amid_other_text(before: str, after: str) -> None:
 def test_last_word_counts() -> None:
     """Of a tool that looped, the last look counts, in either layout."""
     again = capture(FAULT).replace("37% |", "38% |")
+    twice = json.dumps(document({"tpu_util": "1%"})) + json.dumps(document({"tpu_util": "2%"}))
 
-    assert (
-        0.02
-        == readings("".join(json.dumps(document({"tpu_util": f"{n}%"})) for n in (1, 2)))[
-            catalog.DEVICE_UTILIZATION, "0"
-        ]
-    )
+    assert 0.02 == readings(twice)[catalog.DEVICE_UTILIZATION, "0"]
     assert 0.38 == readings(capture(FAULT) + again)[catalog.DEVICE_UTILIZATION, "0/0"]
 
 
@@ -277,6 +279,14 @@ def test_number_of_card_not_told() -> None:
     assert {"0", "1"} == {device for _, device in readings(text)}
 
 
+def test_card_of_an_unknown_mode() -> None:
+    """A card of a mode that nobody knew of is a card of its own all the same."""
+    text = capture(SEVERAL).replace("| 1  1684-SC5H   PCIE", "| 1  1684-SC5H   CXL ")
+
+    assert (catalog.DEVICE_INFO, "3") in readings(text)
+    assert info(text, "3")[0].startswith("1684-SC5H")
+
+
 def test_row_that_does_not_fit_its_header() -> None:
     """A row with fewer values than its header is not guessed at."""
     found = readings(capture(SINGLE).replace("3.4A", "    "))
@@ -294,9 +304,13 @@ def test_wrapped_lines() -> None:
 
 GOOGLE = "this is Google's tpu-info, another product; put /opt/tpuv7/tpuv7-current/bin first in PATH"
 DRIVER = "load the driver (lsmod shows sgcard then), and give /dev/sg-host-drv-* to this container"
+BUSY = "another process holds the device, or it hangs; see dmesg"
 LIBRARIES = "put /opt/tpuv7/tpuv7-current/lib first in LD_LIBRARY_PATH"
-UNKNOWN = "neither whole JSON of tpu-smi nor a table of bm-smi; run tpu-smi --noloop --json_format by hand"
-MISSING = "tpu-smi: error while loading shared libraries: libtpuv7_rt.so: cannot open shared object file"
+UNKNOWN = "run tpu-smi --noloop --json_format by hand to see the whole of it"
+DENIED = "open /dev/sg-host-drv-0: Permission denied"
+ABSENT = "open /dev/sg-host-drv-0: No such file or directory"
+FLAG = "ERROR: unknown command line flag 'json_format'"
+MISSING = "tpu-smi: error while loading shared libraries: libtpuv7_rt.so: No such file or directory"
 
 
 @pytest.mark.parametrize(
@@ -304,22 +318,19 @@ MISSING = "tpu-smi: error while loading shared libraries: libtpuv7_rt.so: cannot
     [
         ("", "no output", LIBRARIES),
         ("\x1b[0m \r\n", "no output", LIBRARIES),
-        (f"{MISSING}: No such file or directory\n", f"{MISSING}: No such file or directory", LIBRARIES),
-        ("open /dev/sg-host-drv-0: Permission denied", "open /dev/sg-host-drv-0: Permission denied")
-        + ("run as root, or as a user who may open /dev/sg-host-drv-*",),
-        ("start\nopen /dev/sg-host-drv-0: No such file or directory\nend",)
-        + ("open /dev/sg-host-drv-0: No such file or directory", DRIVER),
+        (f"{MISSING}\n", MISSING, LIBRARIES),
+        (DENIED, DENIED, "run as root, or as a user who may open /dev/sg-host-drv-*"),
+        (f"start\n{ABSENT}\nend", ABSENT, DRIVER),
         ("driver may be removed or be abnormal", "driver may be removed or be abnormal", DRIVER),
         ('{"card_num": 0, "chip_num": 0}', '{"card_num": 0, "chip_num": 0}', DRIVER),
         ("| Lib Version:    0.5.1 Driver Version:  0.5.1 |", "| Lib Version: 0.5.1 Driver Version: 0.5.1 |", DRIVER),
-        ("sgdev_communication: failed", "sgdev_communication: failed")
-        + ("another process holds the device, or it hangs; see dmesg",),
-        ("ERROR: unknown command line flag 'json_format'", "ERROR: unknown command line flag 'json_format'")
-        + ("this tpu-smi cannot print JSON; update tpuv7-runtime",),
+        ("sgdev_communication: failed", "sgdev_communication: failed", BUSY),
+        (FLAG, FLAG, "this tpu-smi cannot print JSON; update tpuv7-runtime"),
         ("No TPU chips found.\nERROR: libtpu not found.", "No TPU chips found.", GOOGLE),
         ('{"card0": {"chip0": {"status": "Act', '{"card0": {"chip0": {"status": "Act', UNKNOWN),
         ('[{"a": 1}, 2]', '[{"a": 1}, 2]', UNKNOWN),
-        ("\ud83d\udca5 " + "x" * 500, "? " + "x" * 118, UNKNOWN),
+        ("💥 " + "x" * 500, "? " + "x" * 118, UNKNOWN),
+        ("{" * 2**22, "{" * 120, UNKNOWN),
         ('{"card0": ' * 20_000, " ".join(['{"card0":'] * 12), UNKNOWN),
         (f'{{"card0": {"9" * 5000}}}', '{"card0": ' + "9" * 110, UNKNOWN),
     ],
@@ -329,26 +340,25 @@ def test_refusal(text: str, quote: str, advice: str) -> None:
     assert f"tpu-smi told of no chip ({quote}): {advice}" == refusal(text)
 
 
+WHOLE = json.dumps(document({"tpu_util": "9%"}))
+
+
 @pytest.fixture
 def tool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PATH", str(tmp_path))
     return tmp_path / "tpu-smi"
 
 
-def put(tool: Path, *lines: str) -> None:
+def put(tool: Path, *lines: str, mode: int = 0o755) -> None:
     tool.write_text("\n".join(("#!/bin/sh", *lines)))
-    tool.chmod(0o755)
+    tool.chmod(mode)
 
 
 async def test_look(tool: Path) -> None:
     """A look runs the tool once, without its loop, for JSON, and passes the time on."""
-    put(
-        tool,
-        'test "$*" = "--noloop --json_format" || exit 9',
-        "echo '" + json.dumps(document({"tpu_util": "9%"})) + "'",
-    )
+    put(tool, 'test "$*" = "--noloop --json_format" || exit 9', f"echo '{WHOLE}'")
 
-    assert parse(json.dumps(document({"tpu_util": "9%"})), 7.0) == await look(7.0)
+    assert parse(WHOLE, 7.0) == await look(7.0)
 
 
 @pytest.mark.parametrize(
@@ -357,13 +367,9 @@ async def test_look(tool: Path) -> None:
         (["exit 255"], f"tpu-smi ended with status 255 (no output): {LIBRARIES}"),
         (
             ["echo 'sgdev_communication: failed' >&2", "exit 1"],
-            "tpu-smi ended with status 1 (sgdev_communication: failed): "
-            "another process holds the device, or it hangs; see dmesg",
+            f"tpu-smi ended with status 1 (sgdev_communication: failed): {BUSY}",
         ),
-        (
-            ["echo '" + json.dumps(document({})) + "'", "exit 3"],
-            f"tpu-smi ended with status 3 ({json.dumps(document({}))[:120]}): {UNKNOWN}",
-        ),
+        ([f"echo '{WHOLE}'", "exit 3"], f"tpu-smi ended with status 3 ({WHOLE[:120]}): {UNKNOWN}"),
         (["true"], f"tpu-smi told of no chip (no output): {LIBRARIES}"),
     ],
 )
@@ -377,11 +383,11 @@ async def test_look_that_fails(tool: Path, lines: list[str], expected: str) -> N
     assert expected == str(caught.value)
 
 
-@pytest.mark.parametrize(("there", "why"), [(False, "No such file or directory"), (True, "Permission denied")])
-async def test_tool_that_cannot_be_run(tool: Path, *, there: bool, why: str) -> None:
+@pytest.mark.parametrize(("mode", "why"), [(None, "No such file or directory"), (0o644, "Permission denied")])
+async def test_tool_that_cannot_be_run(tool: Path, mode: int | None, why: str) -> None:
     """A tool that is missing, or may not be run, is told as such."""
-    if there:
-        tool.touch(0o644)
+    if mode is not None:
+        put(tool, mode=mode)
 
     with pytest.raises(LookError) as caught:
         await look(7.0)
@@ -413,8 +419,10 @@ WORDS = st.sampled_from(
 )
 VALUES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9) | WORDS
 KEYS = st.text(max_size=9) | st.sampled_from(
-    ["card0", "card1", "chip0", "chip1", "card_idx", "chip_index_of_card", "chip_num_of_card", "status", "tpu_util"]
-    + ["mem_usage", "mem_total", "chip_temp", "tpu_power", "board_power", "currclk", "maxclk", "name", "driver_version"]
+    [
+        *("card0", "card1", "chip0", "chip1", "card_idx", "chip_index_of_card", "chip_num_of_card", "status", "name"),
+        *("mem_usage", "mem_total", "tpu_util", "chip_temp", "tpu_power", "board_power", "currclk", "driver_version"),
+    ]
 )
 ANYTHING = st.recursive(VALUES, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(KEYS, inner, max_size=6))
 

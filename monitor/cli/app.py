@@ -12,10 +12,12 @@ from monitor.cli.canary import canary
 from monitor.cli.capture import capture_command
 from monitor.cli.check import check
 from monitor.cli.config import config, metrics
+from monitor.cli.demo import demo
 from monitor.cli.doctor import doctor
 from monitor.cli.look import look
 from monitor.cli.serve import serve, simulate
 from monitor.collect.fetch import LookError
+from monitor.demo.story import DemoError
 from monitor.settings import SettingsError
 from monitor.store.schema import StoreError
 
@@ -62,7 +64,7 @@ class _Group(click.Group):
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - click's signature
         try:
             return super().invoke(ctx)
-        except (SettingsError, StoreError) as error:
+        except (SettingsError, StoreError, DemoError) as error:
             raise Told(error, OUR_FAULT) from None
         except (LookError, CaptureError) as error:
             raise Told(error, FINDINGS) from None
@@ -90,5 +92,5 @@ def app() -> None:
 
 
 baseline.add_command(capture_command)
-for command in (serve, check, look, canary, baseline, doctor, config, metrics, simulate):
+for command in (serve, check, look, canary, baseline, doctor, demo, config, metrics, simulate):
     app.add_command(command)

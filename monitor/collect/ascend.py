@@ -92,8 +92,8 @@ def _readings(device: str, chip: Chip, driver: str, at: float) -> Iterator[Readi
 def _facts(found: Mapping[str, Chip], driver: str) -> tuple[Fact, ...]:
     products = Counter(chip.card.product for chip in found.values())
     return (
-        Fact(catalog.DEVICES, ", ".join(f"{n}x {product}" for product, n in sorted(products.items())), _SOURCE),
-        Fact(catalog.DEVICE_DRIVER, driver or None, _SOURCE, "" if driver else "no version in the banner"),
+        Fact(catalog.ASCEND_DEVICES, ", ".join(f"{n}x {product}" for product, n in sorted(products.items())), _SOURCE),
+        Fact(catalog.ASCEND_DRIVER, driver or None, _SOURCE, "" if driver else "no version in the banner"),
         _states([chip.health for chip in found.values()]),
     )
 
@@ -102,9 +102,9 @@ def _states(words: list[str]) -> Fact:
     """Give the health as one word only if every device tells it and all agree."""
     count = Counter(word for word in words if word)
     if not count:
-        return Fact(catalog.DEVICE_STATES, None, _SOURCE, "no device tells its health")
+        return Fact(catalog.ASCEND_HEALTH, None, _SOURCE, "no device tells its health")
     agreed = max(count.values()) == len(words)
-    return Fact(catalog.DEVICE_STATES, ",".join(w if agreed else f"{w}={n}" for w, n in sorted(count.items())), _SOURCE)
+    return Fact(catalog.ASCEND_HEALTH, ",".join(w if agreed else f"{w}={n}" for w, n in sorted(count.items())), _SOURCE)
 
 
 def _obstacle(text: str) -> str:

@@ -17,10 +17,10 @@ TOOL = "tpu-smi"
 VENDOR = "sophgo"
 _ARGUMENTS = ("--noloop", "--json_format")  # without the first it runs for ever
 
-_ESCAPE = re.compile(r"\x1b(?:\[[0-9;?]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[()][0-9A-Za-z]|[=>])|\r")
+_ESCAPE = re.compile(r"\x1b(?:\[[0-9;?]*[@-~]|\][^\x07\x1b\n]*(?:\x07|\x1b\\)?|[()][0-9A-Za-z]|[=>])|\r")
 _AMOUNT = re.compile(r"([0-9]{1,15}(?:\.[0-9]{0,9})?) ?([A-Za-z%°℃]*)")
 _ROW = re.compile(r"^[ \t]*\|([^|\n]*)\|([^|\n]*)\|", re.MULTILINE)
-_BOARD = re.compile(r"(\S+) (\S.*?) (?:PCIE|SOC|N/A|F)(?: |$)")
+_BOARD = re.compile(r"(\S+) (\S.*?)(?: (?:PCIE|SOC|N/A|F)(?: .*)?)?")
 _LINE = re.compile(r"^[ \t]*(\S.*?) (?:PCIE|SOC|N/A| F ) chip[0-9]+:(\s+[0-9]{1,6}(?:\s+\S+){15})", re.MULTILINE)
 _COLUMNS = "TPU Bus Status boardT chipT TPU_P TPU_V ECC CorrectN Util Minclk Maxclk Currclk TPU_C memused memtotal"
 _UNTOLD = {"", "n/a", "na", "-", "none", "null"}
@@ -58,7 +58,7 @@ _ADVICE = {
     r"sgdev_communication|\bbusy\b": "another process holds the device, or it hangs; see dmesg",
     r"no such (device|file)|no device|driver (is|may|not)|bmctl|(SDK|Lib) Version:|\"(card|chip)_num\": *0\b": _DRIVER,
 }
-_OTHERWISE = "neither whole JSON of tpu-smi nor a table of bm-smi; run tpu-smi --noloop --json_format by hand"
+_OTHERWISE = "run tpu-smi --noloop --json_format by hand to see the whole of it"
 
 _Fields = dict[str, str]
 _Chips = Iterator[tuple[str, _Fields]]
@@ -115,8 +115,8 @@ def _from_json(text: str) -> _Chips:
 
 def _documents(text: str) -> Iterator[dict[str, Any]]:
     """Give the JSON objects that stand in the text, whatever stands around them."""
-    decoder, start = json.JSONDecoder(), text.find("{")
-    while start >= 0:
+    decoder, start, tries = json.JSONDecoder(), text.find("{"), 1000  # each failure costs a count of all lines before
+    while start >= 0 and (tries := tries - 1):
         try:
             document, end = decoder.raw_decode(text, start)
             yield document
@@ -156,7 +156,7 @@ def _pairs(rows: list[tuple[str, str]]) -> Iterator[tuple[str, _Fields, _Fields]
     for (left, right), (left_below, right_below) in pairwise(rows[2:]):
         fields = _cells(rows[0][1], right)
         if fields.get("tpu", "").isdecimal():
-            if match := _BOARD.match(" ".join(left.split())):  # only a card's first chip has it
+            if match := _BOARD.fullmatch(" ".join(left.split())):  # only a card's first chip has it
                 card, board = _word(match[1]), {"product": match[2], **_cells(rows[1][0], left_below)}
             yield card, board, {**fields, **_cells(rows[1][1], right_below)}
 
@@ -211,9 +211,9 @@ def _facts(chips: list[_Fields]) -> tuple[Fact, ...]:
     states = Counter(chip["status"] for chip in chips if chip["status"])
     agreed = max(states.values(), default=0) == len(chips)
     found = {
-        catalog.DEVICES: ", ".join(f"{count}x {name}" for name, count in sorted(products.items())),
-        catalog.DEVICE_DRIVER: ",".join(sorted({chip["driver"] for chip in chips} - {""})),
-        catalog.DEVICE_STATES: ",".join(word if agreed else f"{word}={n}" for word, n in sorted(states.items())),
+        catalog.SOPHGO_DEVICES: ", ".join(f"{count}x {name}" for name, count in sorted(products.items())),
+        catalog.SOPHGO_DRIVER: ",".join(sorted({chip["driver"] for chip in chips} - {""})),
+        catalog.SOPHGO_HEALTH: ",".join(word if agreed else f"{word}={n}" for word, n in sorted(states.items())),
     }
     source, why = " ".join((TOOL, *_ARGUMENTS)), "the tool does not tell it"
     return tuple(Fact(name, value or None, source, "" if value else why) for name, value in found.items())
