@@ -79,7 +79,7 @@ def _of_sample(sample: Sequence[Probe]) -> list[str]:
         reasons.append(f"{len(failed)} of {len(sample)} probes failed (last: {last.outcome}: {last.detail})")
     if len(doubtful) > MOST_UNUSABLE * len(sample):
         reasons.append(f"{len(doubtful)} of {len(sample)} probes could not be used ({unusable(doubtful[-1])})")
-    if biggest < MIN_SAMPLES:
+    if not reasons and biggest < MIN_SAMPLES:
         reasons.append(f"{biggest} comparable probes are too few: {MIN_SAMPLES} are needed, raise --requests or --last")
     return reasons
 

@@ -42,9 +42,9 @@ Parts = list[Coroutine[None, None, None]]
 
 def listen(address: str, option: str = "--web.listen-address") -> socket.socket:
     """Take the address to serve on; raises SettingsError, which names the option, if it cannot be had."""
-    host_part, _, port = address.rpartition(":")
+    host_part, colon, port = address.rpartition(":")
     host_part = host_part.strip("[]")
-    if not port.isdigit() or int(port) > LAST_PORT:
+    if not colon or not port.isdigit() or int(port) > LAST_PORT:
         raise SettingsError(f"{option} {address}: write it like 127.0.0.1:9877")
     family = socket.AF_INET6 if ":" in host_part else socket.AF_INET
     # The protocol is named because asyncio switches Nagle's delay off only where it is.

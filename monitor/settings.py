@@ -213,8 +213,10 @@ def load(file: Path | None, env: Mapping[str, str], targets: tuple[str, ...] = (
 def _read(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path}: cannot be read ({error}); give a readable file with --config") from None
+    except OSError as error:
+        raise SettingsError(f"{path}: {error.strerror}; give a readable file with --config") from None
+    except UnicodeDecodeError:
+        raise SettingsError(f"{path}: not a text file; give a TOML file with --config") from None
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"{path}: not valid TOML: {error}") from None
 

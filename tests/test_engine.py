@@ -115,7 +115,8 @@ def test_a_text_is_no_database(tmp_path: Path) -> None:
     file.write_text("These are my notes, and they are longer than the header of a database.\n" * 20)
     before = contents(tmp_path)
 
-    assert f"store sqlite:///{file} cannot be used: file is not a database" == refusal(f"sqlite:///{file}")
+    advice = "file is not a database; move it away, or set another [store] url"
+    assert f"store sqlite:///{file} cannot be used: {advice}" == refusal(f"sqlite:///{file}")
     assert before == contents(tmp_path)
 
 

@@ -101,11 +101,8 @@ def test_duration_is_read_or_refused(text: object) -> None:
 def test_missing_file(tmp_path: Path) -> None:
     """A file that is named and not there is told, with what to do."""
     path = tmp_path / "none.toml"
-    wanted = (
-        f"{path}: cannot be read ([Errno 2] No such file or directory: '{path}'); give a readable file with --config"
-    )
 
-    assert wanted == mistakes(path)
+    assert f"{path}: No such file or directory; give a readable file with --config" == mistakes(path)
 
 
 def test_file_of_bytes(tmp_path: Path) -> None:
@@ -113,7 +110,7 @@ def test_file_of_bytes(tmp_path: Path) -> None:
     path = tmp_path / "monitor.toml"
     path.write_bytes(b"\xff\xfe\x00")
 
-    assert mistakes(path).startswith(f"{path}: cannot be read ('utf-8' codec can't decode byte 0xff")
+    assert mistakes(path).startswith(f"{path}: not a text file")
 
 
 def test_environment_wins_over_the_file(file: Path) -> None:

@@ -196,8 +196,10 @@ def import_(path: str, name: str | None, file: Path | None) -> None:
     try:
         with click.open_file(path, encoding="utf-8") as source:
             found = own.read(source.read())
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path}: cannot be read ({error})") from None
+    except OSError as error:
+        raise SettingsError(f"{path}: {error.strerror}; give a file that monitor baseline export wrote") from None
+    except UnicodeDecodeError:
+        raise SettingsError(f"{path}: not a text file; give a file that monitor baseline export wrote") from None
     except own.FileError as error:
         raise SettingsError(f"{path}: {error}") from None
     found = replace(found, name=name or found.name)

@@ -95,4 +95,5 @@ def _print_probes(probes: list[Probe]) -> None:
         note = probe.detail or ("warm-up" if probe.warmup else "")
         table.add_row(probe.outcome, *latencies, *tokens, f"{probe.lag * 1e3:.1f}", note)
     console().print(table)
-    console().print(benchmark_table(benchmark(probes)))
+    if any(probe.outcome == "ok" for probe in probes):
+        console().print(benchmark_table(benchmark(probes)))

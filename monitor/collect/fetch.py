@@ -1,5 +1,6 @@
 """HTTP reads with a bound on what they may bring in."""
 
+import ssl
 from dataclasses import dataclass
 
 import httpx
@@ -39,5 +40,17 @@ async def get(client: httpx.AsyncClient, path: str, params: dict[str, list[str]]
                     raise LookError(f"{path} answered more than {LARGEST >> 20} MiB; is this a vLLM server?")
             return Answer(response.status_code, body.decode(errors="replace"))
     except httpx.HTTPError as error:
-        words = str(error) or type(error).__name__
-        raise LookError(f"{client.base_url} does not answer: {WORDS.get(words, words)}") from None
+        raise LookError(f"{client.base_url} does not answer: {_words(error)}") from None
+
+
+def _words(error: BaseException) -> str:
+    """Find words for an error that may have none of its own."""
+    cause: BaseException | None = error
+    while cause is not None and not str(cause):
+        cause = cause.__cause__ or cause.__context__
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return f"its certificate is not trusted ({cause.verify_message})"
+    if isinstance(cause, ssl.SSLError):
+        return f"TLS failed ({cause.reason}); does it speak http rather than https?"
+    words = str(cause) if cause else type(error).__name__
+    return WORDS.get(words, words)

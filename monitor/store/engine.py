@@ -71,8 +71,11 @@ def claim(path: Path) -> IO[str]:
 
 
 def reason(error: Exception) -> str:
-    """Give a database error's own words, without SQL and without parameters."""
-    return str(getattr(error, "orig", None) or error)
+    """Give an error's own words, without SQL and without parameters, and what to do where only one thing helps."""
+    if isinstance(error, OSError):
+        return f"{error.filename}: {error.strerror}; set another [store] url, or mend that"
+    words = str(getattr(error, "orig", None) or error)
+    return f"{words}; move it away, or set another [store] url" if "not a database" in words else words
 
 
 def _open(engine: Engine) -> None:

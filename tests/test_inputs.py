@@ -1,0 +1,223 @@
+"""What a newcomer does wrong, and what servers do wrong: each situation has its exact message in tests/inputs/."""
+
+import asyncio
+import signal
+import sqlite3
+import subprocess
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import anyio
+import pytest
+from goldens import compare
+from processes import MONITOR, environment
+
+INPUTS = Path(__file__).parent / "inputs"
+
+Handler = Callable[[asyncio.StreamWriter], Awaitable[None]]
+
+
+def answer(body: bytes, head: str = "200 OK", kind: str = "text/plain") -> Handler:
+    """Answer every request with one body."""
+
+    async def handler(writer: asyncio.StreamWriter) -> None:
+        writer.write(f"HTTP/1.1 {head}\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
+
+    return handler
+
+
+async def endless(writer: asyncio.StreamWriter) -> None:
+    """Stream role chunks for ever."""
+    writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n")
+    while True:
+        writer.write(b'data: {"choices":[{"delta":{"role":"assistant","content":""}}]}\n\n' * 1000)
+        await writer.drain()
+
+
+async def silent(_writer: asyncio.StreamWriter) -> None:
+    """Accept, and never answer."""
+    await asyncio.Event().wait()
+
+
+METRICS = answer(b'vllm:num_requests_running{engine="0"} 0\n')
+MODELS = answer(b'{"data":[{"id":"tiny"}]}', kind="application/json")
+VERSION = answer(b'{"version":"0.32.0"}', kind="application/json")
+GOOD = {"/metrics": METRICS, "/v1/models": MODELS, "/version": VERSION}
+
+
+def chat(handler: Handler) -> dict[str, Handler]:
+    """Behave well but for the answers to requests."""
+    return {**GOOD, "/v1/chat/completions": handler}
+
+
+SITUATIONS: dict[str, tuple[dict[str, Handler], str]] = {
+    "html": ({"/metrics": answer(b"<html>login</html>", kind="text/html")}, "look --only vllm --target http://HOST"),
+    "not-found": ({"/metrics": answer(b"no", "404 Not Found")}, "look --only vllm --target http://HOST"),
+    "unauthorized-metrics": ({"/metrics": answer(b"no", "401 Unauthorized")}, "look --only vllm --target http://HOST"),
+    "another-exporter": ({"/metrics": answer(b"node_load1 0.5\n")}, "look --only vllm --target http://HOST"),
+    "huge": ({"/metrics": answer(b"x 1\n" * 13_000_000)}, "look --only vllm --target http://HOST"),
+    "malformed": ({"/metrics": answer(b"vllm:num_requests_running{ 0\n")}, "look --only vllm --target http://HOST"),
+    "silent": ({"/metrics": silent}, "look --only vllm --target http://HOST"),
+    "tls": (GOOD, "look --only vllm --target https://HOST"),
+    "unauthorized-models": (
+        {**GOOD, "/v1/models": answer(b'{"error":"Unauthorized"}', "401 Unauthorized")},
+        "canary --requests 1 --target http://HOST",
+    ),
+    "models-broken": ({**GOOD, "/v1/models": answer(b"{")}, "canary --requests 1 --target http://HOST"),
+    "endless-stream": (chat(endless), "canary --requests 1 --target http://HOST"),
+    "broken-json": (chat(answer(b"data: {broken\n\ndata: [DONE]\n\n")), "canary --requests 1 --target http://HOST"),
+    "unknown-model": (
+        chat(answer(b'{"error":{"message":"The model `nope` does not exist.","code":404}}', "404 Not Found")),
+        "canary --requests 1 --model nope --target http://HOST",
+    ),
+    "failing-capture": (
+        chat(answer(b'{"error":{"message":"engine dead"}}', "500 Internal Server Error")),
+        "baseline capture --requests 20 --rate 100 --target http://HOST",
+    ),
+}
+
+
+@asynccontextmanager
+async def listening(routes: dict[str, Handler]) -> AsyncIterator[str]:
+    """Serve routes, whatever they do; gives host and port."""
+    tasks = set[asyncio.Task[None]]()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task
+        tasks.add(task)
+        try:
+            while (line := await reader.readline()).count(b" ") == 2:
+                length = 0
+                while (head := await reader.readline()).strip():
+                    if head.lower().startswith(b"content-length:"):
+                        length = int(head.split(b":")[1])
+                await reader.readexactly(length)
+                path = line.split()[1].decode().split("?")[0].rstrip("/")
+                await routes.get(path, answer(b"{}", "404 Not Found"))(writer)
+                await writer.drain()
+        except (ConnectionError, asyncio.CancelledError):
+            pass  # the client went away, or the test is over
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    try:
+        yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    finally:
+        server.close()
+        for task in tasks:
+            task.cancel()
+
+
+async def run(command: str, store: Path, env: dict[str, str] | None = None) -> tuple[int, str]:
+    """Run one command to its end; gives its exit code and everything it printed."""
+    own = {**environment(), "MONITOR_STORE__URL": f"sqlite:///{store}", **(env or {})}
+    ended = await anyio.run_process([str(MONITOR), *command.split()], check=False, env=own, stderr=subprocess.STDOUT)
+    return ended.returncode, ended.stdout.decode()
+
+
+def worded(command: str, code: int, printed: str, **hidden: str) -> str:
+    """Write a command, its exit code and its output as a golden has them: what differs between runs is named."""
+    text = f"$ monitor {command}\n{printed}exit {code}\n"
+    for name, value in hidden.items():
+        text = text.replace(value, name)
+    return "\n".join(line.rstrip() for line in text.splitlines()) + "\n"
+
+
+@pytest.mark.parametrize("name", SITUATIONS)
+async def test_server(name: str, tmp_path: Path) -> None:
+    """Whatever a server does, the command ends with a line that helps, and without a traceback."""
+    routes, command = SITUATIONS[name]
+    async with listening(routes) as host:
+        limits = {"MONITOR_CANARY__TIMEOUT": "2s"}
+        code, printed = await run(command.replace("HOST", host), tmp_path / "m.db", limits)
+
+    lines = [line for line in printed.splitlines() if "failed after" not in line]
+    text = worded(command, code, "\n".join(lines) + "\n", HOST=host, FOLDER=str(tmp_path))
+    assert "Traceback" not in printed
+    compare(INPUTS / f"{name}.txt", text)
+
+
+WRONG = {
+    "closed-port": "canary --target http://127.0.0.1:9",
+    "no-such-host": "canary --target http://no-such-host.invalid:8000",
+    "no-scheme": "look --target localhost:8000",
+    "unknown-option": "look --onyl host",
+    "too-few-requests": "baseline capture --requests 5",
+    "unknown-baseline": "baseline use monday",
+    "no-config": "serve --config FOLDER/nowhere.toml",
+    "config-is-a-folder": "serve --config FOLDER",
+    "bad-address": "serve --web.listen-address 9877",
+    "unknown-knob": "simulate --set speed=1",
+    "import-of-nothing": "baseline import FOLDER/nowhere.json",
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+async def test_user(name: str, tmp_path: Path) -> None:
+    """Whatever a user gets wrong, the answer is one line that says what, where and what to do."""
+    code, printed = await run(WRONG[name].replace("FOLDER", str(tmp_path)), tmp_path / "m.db")
+
+    assert 1 == printed.count("\n")
+    compare(INPUTS / f"{name}.txt", worded(WRONG[name], code, printed, FOLDER=str(tmp_path)))
+
+
+@pytest.mark.parametrize("name", ["text", "from-the-future", "below-a-file"])
+async def test_store(name: str, tmp_path: Path) -> None:
+    """A database that cannot be used is told, and left as it was."""
+    path = tmp_path / "m.db"
+    if name == "text":
+        path.write_text("shopping list\n" * 100)
+    elif name == "from-the-future":
+        await run("baseline list", path)
+        with sqlite3.connect(path) as database:
+            database.execute("UPDATE alembic_version SET version_num = '9999'")
+        database.close()
+    else:
+        (tmp_path / "file").write_text("x")
+        path = tmp_path / "file" / "m.db"
+    before = path.read_bytes() if path.exists() else b""
+    code, printed = await run("baseline list", path)
+
+    assert before == (path.read_bytes() if path.exists() else b"")
+    compare(INPUTS / f"store-{name}.txt", worded("baseline list", code, printed, FOLDER=str(tmp_path)))
+
+
+@pytest.mark.parametrize("command", ["canary --requests 1000", "baseline capture --requests 1000", "serve", "simulate"])
+async def test_interrupt(command: str, tmp_path: Path) -> None:
+    """Ctrl-C ends every command without a traceback, and a capture cut short is no baseline."""
+    store = tmp_path / "m.db"
+    listen = {"serve": "--web.listen-address 127.0.0.1:0", "simulate": "--listen 127.0.0.1:0"}
+    asked = asyncio.Event()
+
+    async def ask(writer: asyncio.StreamWriter) -> None:
+        asked.set()
+        await silent(writer)
+
+    async with listening(chat(ask)) as host:
+        words = f"{command} {listen.get(command, f'--target http://{host}')}".split()
+        own = {**environment(), "MONITOR_STORE__URL": f"sqlite:///{store}", "PYTHONUNBUFFERED": "1"}
+        process = await anyio.open_process([str(MONITOR), *words], env=own, stderr=subprocess.STDOUT)
+        assert process.stdout
+        if command in listen:
+            await process.stdout.receive()  # it says where it serves
+        else:
+            await asked.wait()
+        process.send_signal(signal.SIGINT)
+        with anyio.fail_after(20):
+            printed = b"".join([chunk async for chunk in process.stdout])
+            code = await process.wait()
+    _, listed = await run("baseline list --json", store)
+
+    assert b"Traceback" not in printed
+    assert code in {0, 130}
+    assert '"baselines": []' in listed
+
+
+def test_every_file_is_of_a_situation() -> None:
+    """No message is kept of a situation that is gone."""
+    stores = {f"store-{name}" for name in ("text", "from-the-future", "below-a-file")}
+
+    assert {*SITUATIONS, *WRONG, *stores} == {path.stem for path in INPUTS.glob("*.txt")}
