@@ -43,6 +43,13 @@ VLLM_INFO = _metric(
 VLLM_START = _metric(
     "vllm_start_time_seconds", "gauge", "When the API server's process started; absent with several of them.", "target"
 )
+AWAKE = _metric(
+    "vllm_awake",
+    "gauge",
+    "Whether the engine is awake (1) or asleep (0); absent where vLLM does not say.",
+    "target",
+    "engine",
+)
 KV_USAGE = _metric("vllm_kv_cache_usage_ratio", "gauge", "KV cache in use, 0 to 1.", "target", "engine", worse="up")
 PREFIX_QUERIES = _metric(
     "vllm_prefix_cache_queries_total", "counter", "Tokens looked up in the prefix cache, by anyone.", "target", "engine"

@@ -72,6 +72,7 @@ class Heart:
         self._ledger = ledger.Ledger()
         self._facts: tuple[Fact, ...] = ()
         self._model = ""
+        self._queued = 0
         self._baseline: Baseline | None = None
         self._ruler: verdict.Ruler | None = None
         self._arms = verdict.fresh(pulse.profiles)
@@ -93,6 +94,7 @@ class Heart:
         snapshot = await run(SOURCE, self._look, limit=LOOK_SHARE * self._pulse.every)
         clean, probes = not self._canary.overlapped(), self._canary.take()
         self._introduce(snapshot)
+        self._spare(snapshot)
         interval = derive.interval(self._previous, snapshot, self._users, clean=clean)
         if interval.restarted:
             self._canary.restarted()
@@ -118,6 +120,14 @@ class Heart:
         known = {fact.name: fact.value or "" for fact in snapshot.facts}
         self._model = known.get(catalog.MODEL, "") or self._model
         self._canary.serves(self._model, known.get(catalog.VERSION, ""))
+
+    def _spare(self, snapshot: Snapshot) -> None:
+        """Tell the canary whether the server sleeps, or has had a queue for two beats."""
+        values = derive.values(snapshot.readings)
+        queue = any(value > 0 for (metric, _), value in values.items() if metric == catalog.WAITING)
+        asleep = any(value == 0 for (metric, _), value in values.items() if metric == catalog.AWAKE)
+        self._queued = self._queued + 1 if queue else 0
+        self._canary.heed(asleep=asleep, queue=self._queued >= ledger.BEATS)
 
     async def _remember(self, snapshot: Snapshot, probes: tuple[Probe, ...], interval: derive.Interval) -> None:
         """Store what was measured; a store that cannot be used is told, and costs history, not the watch."""

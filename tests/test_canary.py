@@ -295,3 +295,23 @@ async def test_lag_is_seen() -> None:
 
     assert lag.take() > 0.005
     assert lag.take() == 0.0
+
+
+async def test_sleeping_server_is_left_alone() -> None:
+    """A server that sleeps is not woken by a probe."""
+    async with simulated() as server, canary_of(server.url) as bird:
+        bird.heed(asleep=True, queue=False)
+        await run_for(bird, 2)
+
+        assert ("short", "asleep") in bird.take_skipped()
+        assert not bird.overlapped()
+
+
+async def test_queue_makes_probes_rare() -> None:
+    """While requests wait one probe goes out, and the next ones only minutes later: few, never none."""
+    async with simulated() as server, canary_of(server.url) as bird:
+        bird.heed(asleep=False, queue=True)
+        await run_for(bird, 3)
+
+        assert 1 == len(bird.take())
+        assert bird.take_skipped()["short", "requests wait"] >= 2

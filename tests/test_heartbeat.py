@@ -1,12 +1,14 @@
 """The heart of one target against a simulated server."""
 
 import sqlite3
+from functools import partial
 from pathlib import Path
 
 import anyio
+import httpx
 import pytest
 from serving import receiver, simulated
-from world import NAME, world
+from world import NAME, never, world
 
 from monitor import catalog
 from monitor.canary.stopwatch import Stopwatch
@@ -17,6 +19,7 @@ from monitor.store.store import Store
 from monitor.tuning import Change
 
 NOWHERE = "http://127.0.0.1:9"
+ASK = {"model": "tiny", "messages": [{"role": "user", "content": "hello"}]}
 
 
 async def test_a_beat_shows_what_was_seen(tmp_path: Path) -> None:
@@ -214,3 +217,24 @@ async def test_messages_follow_paging(tmp_path: Path, paging: str) -> None:
         await here.beat()
 
         assert ({"team": 1} if paging == "on" else {}) == here.store.outbox.pending()
+
+
+async def test_queue_for_two_beats_spares_the_server(tmp_path: Path) -> None:
+    """When requests wait for two beats the canary probes rarely; without a queue it is as before."""
+    async with simulated(max_running=1) as server, world(tmp_path / "m.db", server.url) as here:
+        await here.turn()
+        server.turn(hang=True)
+        async with httpx.AsyncClient(base_url=server.url) as users, anyio.create_task_group() as group:
+            for _ in range(3):
+                group.start_soon(partial(users.post, "/v1/chat/completions", json=ASK, timeout=None))
+            with anyio.fail_after(10):
+                while not any(
+                    reading.metric == catalog.WAITING and reading.value > 0 for reading in (await here.beat()).readings
+                ):
+                    pass
+            await here.beat()
+            await here.canary.turn("short", 1_000_000, never)
+            spared = here.canary.take_skipped()
+            group.cancel_scope.cancel()
+
+    assert {("short", "requests wait"): 1} == dict(spared)

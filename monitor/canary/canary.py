@@ -18,6 +18,8 @@ WARMUP = 5
 PATH = "/v1/chat/completions"
 REFUSED = ("HTTP 400", "HTTP 422")
 MINUTE = 60.0
+SPARING = 300.0
+"""Seconds between probes while requests wait: the server has enough to do, but silence would be blindness."""
 FIRST = 5.0
 """Seconds after a start until the first turn: late enough that the server was looked at."""
 
@@ -47,6 +49,9 @@ class Canary:
         self._spent: deque[tuple[float, int]] = deque()
         self._finished: list[Probe] = []
         self._skipped: Counter[tuple[str, str]] = Counter()
+        self._held = ""
+        self._sparing = False
+        self._probed_at = 0.0
         self._running = 0
         self._overlapped = False
 
@@ -59,6 +64,11 @@ class Canary:
         """Begin the warm-up anew, and offer every field again: another version may run now."""
         self._warmup = WARMUP
         self._dropped = frozenset()
+
+    def heed(self, *, asleep: bool, queue: bool) -> None:
+        """Take up how the server is: a sleeping one is not probed, one with a queue only now and then."""
+        self._held = "asleep" if asleep else ""
+        self._sparing = queue
 
     def take(self) -> tuple[Probe, ...]:
         """Give the probes finished since the last call."""
@@ -99,6 +109,7 @@ class Canary:
                 probe = await self._probe(PROFILES[name], lag)
         finally:
             self._running -= 1
+        self._probed_at = probe.at
         self._spent.append((probe.at, (probe.prompt_tokens or 0) + (probe.output_tokens or 0)))
         if probe.outcome == "unreachable":
             self._warmup = WARMUP
@@ -151,11 +162,15 @@ class Canary:
 
     async def _obstacle(self, profile: Profile, tokens_per_minute: int, paused: IsPaused) -> str:
         """Name what forbids a probe now; empty if nothing does."""
+        now = time.time()
         if await paused():
             return "paused"
+        if self._held:
+            return self._held
+        if self._sparing and 0 <= now - self._probed_at < SPARING:
+            return "requests wait"
         if not self._model:
             return "no model known"
-        now = time.time()
         while self._spent and self._spent[0][0] < now - MINUTE:
             self._spent.popleft()
         cost = profile.most_prompt_tokens + profile.output_tokens

@@ -56,9 +56,12 @@ NAMES = (
 )
 
 V0_HIT_RATE = "vllm:gpu_prefix_cache_hit_rate"
+SLEEP = "vllm:engine_sleep_state"
 CONFIG = "vllm:cache_config_info"
 START = "process_start_time_seconds"
-WANTED = frozenset({alias for name in (*NAMES, *PREFIX) for alias in name.aliases} | {V0_HIT_RATE, CONFIG, START})
+WANTED = frozenset(
+    {alias for name in (*NAMES, *PREFIX) for alias in name.aliases} | {V0_HIT_RATE, SLEEP, CONFIG, START}
+)
 
 CONFIG_FACTS = {
     catalog.BLOCK_SIZE: "block_size",
@@ -115,6 +118,11 @@ def readings(samples: Sequence[Sample], version: str, at: float) -> tuple[Readin
     for name in NAMES:
         found += [Reading(name.metric, value, at, labels(engine=engine)) for engine, value in _by_engine(samples, name)]
     found += _prefix_cache(samples, version, at)
+    found += [
+        Reading(catalog.AWAKE, sample.value, at, labels(engine=sample.labels.get("engine", "0")))
+        for sample in samples
+        if sample.name == SLEEP and sample.labels.get("sleep_state") == "awake"
+    ]
     found += [Reading(catalog.VLLM_START, sample.value, at) for sample in samples if sample.name == START][:1]
     return tuple(found)
 
