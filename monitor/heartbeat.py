@@ -12,7 +12,7 @@ from monitor.canary.canary import Canary
 from monitor.canary.stopwatch import Stopwatch
 from monitor.collect.registry import Look, run
 from monitor.detect import verdict
-from monitor.model import Baseline, Beat, Fact, Finding, Flip, Judgement, Probe, Snapshot
+from monitor.model import Baseline, Beat, Context, Fact, Finding, Flip, Judgement, Probe, Snapshot
 from monitor.store.outbox import Outgoing
 from monitor.store.schema import StoreError
 from monitor.store.store import Store
@@ -135,6 +135,8 @@ class Heart:
         try:
             # First the baseline: taking one up replays what is stored, and this beat's probes are judged after that.
             name = await asyncio.to_thread(self._store.baselines.active_name, self._pulse.endpoint)
+            if name is None:
+                name = await asyncio.to_thread(self._provide, snapshot)
             if name != (self._baseline.name if self._baseline else None):
                 await self._measure_against(name)
             await asyncio.to_thread(self._store.history.remember, target, probes, interval.samples)
@@ -154,6 +156,23 @@ class Heart:
             since = self._baseline.captured_at
             probes = await asyncio.to_thread(self._store.history.probes, self._pulse.target, since)
             self._arms = await asyncio.to_thread(verdict.step, self._arms, self._ruler, probes)
+
+    def _provide(self, snapshot: Snapshot) -> str | None:
+        """Make what the first day showed the provisional baseline, once there is a day and none was captured."""
+        target, history = self._pulse.target, self._store.history
+        name = f"provisional-{target}"
+        first = history.first_probe(target)
+        taken = any(info.name == name for info in self._store.baselines.all())
+        if first is None or snapshot.at - first < verdict.HUMBLE_SPAN or taken or not self._model:
+            return None
+        probes = [probe for probe in history.probes(target, first) if probe.at - first < verdict.HUMBLE_SPAN]
+        context = Context(self._model, self._pulse.endpoint)
+        made = verdict.provisional(name, context, probes, (*snapshot.facts, *self._node_facts()), snapshot.at)
+        if made is None:
+            return None
+        self._store.baselines.save(made)
+        _log.info("provisional baseline made of the first day: it only informs", baseline=name)
+        return name
 
     def _judge(
         self, snapshot: Snapshot, probes: tuple[Probe, ...]

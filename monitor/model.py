@@ -120,13 +120,17 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """How a server behaved when all was well: the sample itself, not a summary, so that tests can be changed later."""
+    """How a server behaved when all was well: the sample itself, not a summary, so that tests can be changed later.
+
+    A provisional one nobody captured: it is what the first day showed, well or not, so that it only ever informs.
+    """
 
     name: str
     context: Context
     captured_at: float
     series: tuple[Series, ...]
     facts: tuple[Fact, ...] = ()
+    provisional: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,6 +96,17 @@ def test_severity_follows_size_and_baseline() -> None:
     assert {"warning"} == {finding.severity for finding in found(LONG, small).values()}
 
 
+def test_provisional_baseline_only_informs() -> None:
+    """Against what a first day happened to show, even a doubling only informs; too little shows nothing."""
+    first_day = noisy(1, -2000 * 60.0, 1999)
+    made = verdict.provisional("first day", SHORT.context, first_day, (), 0.0)
+
+    assert made is not None
+    assert made.provisional
+    assert {"info"} == {one.severity for one in found(made, [*noisy(3, 0.0, 50), *noisy(4, 3000.0, 15, 2.0)]).values()}
+    assert verdict.provisional("too little", SHORT.context, first_day[:10], (), 0.0) is None
+
+
 def test_info_and_warning_have_keys_of_their_own() -> None:
     """An effect that grows beyond info becomes another finding, so that growing is told."""
     info = found(SHORT, [*noisy(3, 0.0, 50), *noisy(4, 3000.0, 15, 1.18)])["short tpot"]

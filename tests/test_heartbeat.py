@@ -1,12 +1,14 @@
 """The heart of one target against a simulated server."""
 
 import sqlite3
+import time
 from functools import partial
 from pathlib import Path
 
 import anyio
 import httpx
 import pytest
+from examples import probe
 from serving import receiver, simulated
 from world import NAME, never, world
 
@@ -238,3 +240,27 @@ async def test_queue_for_two_beats_spares_the_server(tmp_path: Path) -> None:
             group.cancel_scope.cancel()
 
     assert {("short", "requests wait"): 1} == dict(spared)
+
+
+async def test_a_day_without_baseline_makes_a_provisional_one(tmp_path: Path) -> None:
+    """After a day of probes the first day is judged against; a captured baseline takes over, and none is made twice."""
+    day = 86_400.0
+    async with simulated() as server, world(tmp_path / "m.db", server.url) as here:
+        now = time.time()
+        young = [probe(at=now - day / 2 + index, version="1") for index in range(30)]
+        here.store.history.remember(NAME, young, ())
+        too_early = await here.beat()
+        old = [probe(at=now - day - 60 + index, version="1", after=probe().before) for index in range(30)]
+        here.store.history.remember(NAME, old, ())
+        provisional = await here.beat()
+        await here.capture("good", requests=25)
+        captured = await here.beat()
+        here.store.baselines.drop("good")
+        again = await here.beat()
+
+    assert too_early.baseline is None
+    assert provisional.baseline is not None
+    assert ("provisional-llama", True) == (provisional.baseline.name, provisional.baseline.provisional)
+    assert captured.baseline is not None
+    assert "good" == captured.baseline.name
+    assert again.baseline is None

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from statistics import median
 
-from monitor.detect.strata import METRICS, stratum, unusable
-from monitor.model import Baseline, Finding, Judgement, Probe, Series, Severity
+from monitor.detect.strata import METRICS, series, stratum, unusable
+from monitor.model import Baseline, Context, Fact, Finding, Judgement, Probe, Series, Severity
 from monitor.stats import block_medians, quantile
 
 BLOCK = 5
@@ -45,6 +45,7 @@ class Ruler:
 
     name: str
     humble: bool
+    provisional: bool
     yardsticks: Mapping[tuple[str, str], Yardstick]
 
 
@@ -118,7 +119,7 @@ def ruler(baseline: Baseline) -> Ruler:
         for series in baseline.series
         if len(series.values) >= MIN_SAMPLES
     }
-    return Ruler(baseline.name, humble, yardsticks)
+    return Ruler(baseline.name, humble, baseline.provisional, yardsticks)
 
 
 def step(arms: Arms, against: Ruler, probes: Iterable[Probe]) -> Arms:
@@ -137,6 +138,15 @@ def judge(arms: Arms, target: str, against: Ruler, at: float, policy: Policy) ->
     judged = {_key(target, arm, info=info) for arm, reason in reasons if not reason for info in (True, False)}
     findings = tuple(_finding(arm, target, against, policy) for arm, reason in reasons if arm.found and not reason)
     return Verdict(findings, frozenset(judged), judgements)
+
+
+def provisional(
+    name: str, context: Context, probes: Iterable[Probe], facts: tuple[Fact, ...], at: float
+) -> Baseline | None:
+    """Make a baseline of what a first day showed; None if nothing in it could be compared with."""
+    sample = series(probes)
+    enough = any(len(one.values) >= MIN_SAMPLES for one in sample)
+    return Baseline(name, context, at, sample, facts, provisional=True) if enough else None
 
 
 def incomparable(baseline: Baseline | None, model: str) -> str:
@@ -207,7 +217,7 @@ def _unjudged(arm: Arm, at: float, policy: Policy) -> str:
 
 def _severity(arm: Arm, against: Ruler) -> Severity:
     effect = arm.worst - 1
-    if effect < HUMBLE_EFFECT and against.humble:
+    if against.provisional or (effect < HUMBLE_EFFECT and against.humble):
         return "info"
     return "critical" if effect >= SEVERE_EFFECT else "warning"
 

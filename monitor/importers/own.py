@@ -50,6 +50,7 @@ def _baseline(document: dict[str, Any]) -> Baseline:
         captured_at=_time(document["captured_at"]),
         series=series,
         facts=tuple(_fact(one) for one in document["facts"]),
+        provisional=document.get("provisional") is True,
     )
 
 

@@ -102,7 +102,8 @@ class Baselines:
             settings = (FACT.c.fact, FACT.c.value, FACT.c.path, FACT.c.why)
             facts = connection.execute(select(*settings).where(FACT.c.baseline_id == row.id)).all()
         context = Context(row.model, row.endpoint)
-        return Baseline(row.name, context, row.captured_at, _series(values), tuple(Fact(*fact) for fact in facts))
+        settings_then = tuple(Fact(*fact) for fact in facts)
+        return Baseline(row.name, context, row.captured_at, _series(values), settings_then, row.provisional)
 
 
 def _row(baseline: Baseline) -> dict[str, Any]:
@@ -113,6 +114,7 @@ def _row(baseline: Baseline) -> dict[str, Any]:
         "endpoint": context.endpoint,
         "captured_at": baseline.captured_at,
         "active": False,
+        "provisional": baseline.provisional,
     }
 
 

@@ -37,6 +37,12 @@ class History:
         with transaction(self._engine) as connection:
             return tuple(_probe(row) for row in connection.scalars(query))
 
+    def first_probe(self, target: str) -> float | None:
+        """Give the time of the oldest probe kept."""
+        with transaction(self._engine) as connection:
+            at: float | None = connection.scalar(select(func.min(PROBE.c.at)).where(PROBE.c.target == target))
+            return at
+
     def note_facts(self, scope: str, facts: Iterable[Fact], at: float) -> None:
         """Keep what changed since the last note; a first sight is a change from nothing."""
         table = FACT_CHANGE.c

@@ -58,6 +58,7 @@ class BaselineRow(SQLModel, table=True):
     endpoint: str = Field(index=True)
     captured_at: float
     active: bool = False
+    provisional: bool = False
 
 
 class BaselineValueRow(SQLModel, table=True):

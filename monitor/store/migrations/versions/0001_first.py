@@ -17,6 +17,7 @@ def upgrade() -> None:
         sa.Column("endpoint", sa.String(), nullable=False),
         sa.Column("captured_at", sa.Float(), nullable=False),
         sa.Column("active", sa.Boolean(), nullable=False),
+        sa.Column("provisional", sa.Boolean(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("name"),
     )
