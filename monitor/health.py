@@ -12,21 +12,39 @@ FAILING = 3
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """What is remembered between beats: was the server ever seen, and the last probes' outcomes."""
+    """What is remembered between beats: was the server ever seen, since when it is lost, the last probes' outcomes."""
 
     seen: bool = False
+    lost_at: float | None = None
     probes: tuple[Probe, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """What the operator chose: seconds until an absence opens, and for which a starting process may load weights."""
+
+    opens_after: float
+    startup_grace: float
 
 
 def remembered(health: Health, snapshot: Snapshot, probes: Sequence[Probe]) -> Health:
     """Take one beat in."""
-    return Health(health.seen or snapshot.ok, (*health.probes, *probes)[-FAILING:])
+    lost_at = None if snapshot.ok else health.lost_at or snapshot.at
+    return Health(health.seen or snapshot.ok, lost_at, (*health.probes, *probes)[-FAILING:])
 
 
-def findings(health: Health, target: str, snapshot: Snapshot, opens_after: float) -> tuple[Finding, ...]:
-    """Judge one beat: only the root cause is found; what follows from it would be a second message for one trouble."""
+def findings(
+    health: Health, target: str, snapshot: Snapshot, patience: Patience, *, process: bool
+) -> tuple[Finding, ...]:
+    """Judge one beat: only the root cause is found; what follows from it would be a second message for one trouble.
+
+    `process` says whether a server process is seen to run on this node.
+    """
+    opens_after = patience.opens_after
     if not snapshot.ok and not health.seen:
         return (_waiting(target, snapshot),)
+    if not snapshot.ok and process and snapshot.at - (health.lost_at or snapshot.at) < patience.startup_grace:
+        return (_starting(target, snapshot),)
     if not snapshot.ok:
         return (_unreachable(target, snapshot, opens_after),)
     found = []
@@ -39,7 +57,7 @@ def findings(health: Health, target: str, snapshot: Snapshot, opens_after: float
 
 def judged(health: Health, target: str, snapshot: Snapshot) -> frozenset[str]:
     """Name the keys that this beat can judge: without an answer from the server only its absence."""
-    subjects = {"waiting", "unreachable"}
+    subjects = {"waiting", "starting", "unreachable"}
     if snapshot.ok:
         subjects.add("metrics")
     if snapshot.ok and health.probes:
@@ -75,6 +93,17 @@ def _waiting(target: str, snapshot: Snapshot) -> Finding:
         "info",
         f"waiting for a server that was never seen: {snapshot.error}",
         "start vLLM, or correct the target's url",
+        0.0,
+    )
+
+
+def _starting(target: str, snapshot: Snapshot) -> Finding:
+    return _health(
+        target,
+        "starting",
+        "info",
+        f"vLLM does not answer, but its process runs: it may be loading weights ({snapshot.error})",
+        "wait; after startup_grace this becomes an alert",
         0.0,
     )
 

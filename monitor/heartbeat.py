@@ -27,7 +27,18 @@ SOURCE = "vllm"
 
 _log = structlog.get_logger()
 Tell = Callable[[str, Flip, tuple[str, ...], tuple[str, ...]], tuple[Outgoing, ...]]
-NodeFacts = Callable[[], tuple[Fact, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Local:
+    """What can be known of a server because it runs on this node: the node's settings, and whether a process runs."""
+
+    facts: Callable[[], tuple[Fact, ...]]
+    process: Callable[[], bool]
+
+
+REMOTE = Local(tuple, lambda: False)
+"""Of a server elsewhere nothing is known: one host is never blamed on another's server."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +50,14 @@ class Pulse:
     profiles: tuple[str, ...]
     every: float
     policy: verdict.Policy
+    patience: health.Patience
 
 
 class Heart:
     """The heart of one target. Call `wake` once, then `beat` for ever; a restart changes no verdict.
 
-    `node_facts` gives the settings of the node, where the server runs on it. `tell` turns a flip, the summaries of what
-    else is wrong and what changed since the baseline into messages for the outbox. What the store could not take is
-    settled again on the next beat.
+    `tell` turns a flip, the summaries of what else is wrong and what changed since the baseline into messages for the
+    outbox. What the store could not take is settled again on the next beat.
     """
 
     def __init__(
@@ -56,7 +67,7 @@ class Heart:
         canary: Canary,
         stopwatch: Stopwatch,
         store: Store,
-        node_facts: NodeFacts,
+        local: Local,
         tell: Tell,
     ) -> None:
         self._pulse = pulse
@@ -64,7 +75,7 @@ class Heart:
         self._canary = canary
         self._stopwatch = stopwatch
         self._store = store
-        self._node_facts = node_facts
+        self._local = local
         self._tell = tell
         self._previous: Snapshot | None = None
         self._users = derive.Users()
@@ -99,7 +110,8 @@ class Heart:
         if interval.restarted:
             self._canary.restarted()
         await self._remember(snapshot, probes, interval)
-        judgements, findings, judged = self._judge(snapshot, probes)
+        process = not snapshot.ok and await asyncio.to_thread(self._local.process)
+        judgements, findings, judged = self._judge(snapshot, probes, process=process)
         await self._settle(findings, judged, snapshot.at)
         if snapshot.ok:
             self._previous, self._users = snapshot, interval.users
@@ -167,7 +179,7 @@ class Heart:
             return None
         probes = [probe for probe in history.probes(target, first) if probe.at - first < verdict.HUMBLE_SPAN]
         context = Context(self._model, self._pulse.endpoint)
-        made = verdict.provisional(name, context, probes, (*snapshot.facts, *self._node_facts()), snapshot.at)
+        made = verdict.provisional(name, context, probes, (*snapshot.facts, *self._local.facts()), snapshot.at)
         if made is None:
             return None
         self._store.baselines.save(made)
@@ -175,14 +187,14 @@ class Heart:
         return name
 
     def _judge(
-        self, snapshot: Snapshot, probes: tuple[Probe, ...]
+        self, snapshot: Snapshot, probes: tuple[Probe, ...], *, process: bool
     ) -> tuple[tuple[Judgement, ...], tuple[Finding, ...], frozenset[str]]:
         target, policy = self._pulse.target, self._pulse.policy
         self._health = health.remembered(self._health, snapshot, probes)
-        found = health.findings(self._health, target, snapshot, policy.opens_after)
+        found = health.findings(self._health, target, snapshot, self._pulse.patience, process=process)
         judged = health.judged(self._health, target, snapshot)
         if self._baseline is not None:
-            facts = (*snapshot.facts, *self._node_facts())
+            facts = (*snapshot.facts, *self._local.facts())
             found += tuning.drift(target, self._baseline.facts, facts)
             judged |= tuning.judged(target, facts)
         reason = verdict.incomparable(self._baseline, self._model)

@@ -17,10 +17,12 @@ from monitor.alert.message import message
 from monitor.alert.sink import Options
 from monitor.canary.stopwatch import Lag, Stopwatch
 from monitor.collect import vllm
+from monitor.collect.process import servers
 from monitor.delivery import Delivery
 from monitor.detect.verdict import Policy
 from monitor.export import Board, Periods
-from monitor.heartbeat import Heart, Node, Pulse, every
+from monitor.health import Patience
+from monitor.heartbeat import REMOTE, Heart, Local, Node, Pulse, every
 from monitor.model import Flip
 from monitor.parts import canary, client, is_local, node_looks
 from monitor.settings import Settings, SettingsError, Target
@@ -105,7 +107,7 @@ async def _target_parts(process: _Process, name: str, target: Target, connection
         bird,
         process.stopwatch,
         process.store,
-        process.node.facts if is_local(target) else tuple,
+        _local(process) if is_local(target) else REMOTE,
         partial(tell, settings),
     )
     board.show_open(name, (await heart.wake()).open, time.time())
@@ -123,10 +125,16 @@ async def _target_parts(process: _Process, name: str, target: Target, connection
     ]
 
 
+def _local(process: _Process) -> Local:
+    procfs = process.settings.host.procfs
+    return Local(process.node.facts, lambda: any(servers(procfs)))
+
+
 def pulse(name: str, target: Target, settings: Settings) -> Pulse:
     """Choose what a heart needs of the settings."""
     policy = Policy(settings.alert.opens_after, STALE_PROBES * settings.canary.every)
-    return Pulse(name, target.url, tuple(settings.canary.profiles), settings.heartbeat.every, policy)
+    patience = Patience(settings.alert.opens_after, target.startup_grace)
+    return Pulse(name, target.url, tuple(settings.canary.profiles), settings.heartbeat.every, policy, patience)
 
 
 def _common_parts(process: _Process, outside: httpx.AsyncClient) -> Parts:

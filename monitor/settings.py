@@ -30,7 +30,6 @@ NOT_YET = (
     "host.rootfs",
     "target.*.log_file",
     "target.*.mlnode_url",
-    "target.*.startup_grace",
     "tuning.disable",
     "tuning.override",
     "tuning.profiles",

@@ -17,7 +17,7 @@ from monitor.canary.stopwatch import Stopwatch
 from monitor.collect import vllm
 from monitor.delivery import Delivery
 from monitor.export import Board, Periods
-from monitor.heartbeat import Heart
+from monitor.heartbeat import Heart, Local
 from monitor.model import Beat, Context, Fact
 from monitor.serve import pulse, tell
 from monitor.settings import Alert, Settings, Sink, Target
@@ -41,6 +41,7 @@ class World:
     board: Board
     url: str
     facts: list[Fact]
+    processes: list[int]
 
     async def beat(self) -> Beat:
         """Beat once and show it, as the process does."""
@@ -90,17 +91,18 @@ async def world(path: Path, url: str, hook: str = "", paging: str = "on") -> Asy
         canary.serves("tiny", "0.32.0")
         look = partial(vllm.look, client)
         facts: list[Fact] = []
+        processes: list[int] = []
         heart = Heart(
             pulse(NAME, chosen.target[NAME], chosen),
             look,
             canary,
             stopwatch,
             store,
-            lambda: tuple(facts),
+            Local(lambda: tuple(facts), lambda: bool(processes)),
             partial(tell, chosen),
         )
         sinks = {"team": Options("webhook", hook)} if hook else {}
         delivery = Delivery(store, sinks, client, board.events.attempted)
         board.show_open(NAME, (await heart.wake()).open, time.time())
-        yield World(store, heart, canary, delivery, board, url, facts)
+        yield World(store, heart, canary, delivery, board, url, facts, processes)
     store.close()

@@ -103,7 +103,7 @@ async def _check(chosen: Settings, name: str, target: Target, baseline: Baseline
 def _health(name: str, snapshot: Snapshot, probes: list[Probe]) -> tuple[Finding, ...]:
     """Judge health as for a server that was seen before: whoever asks now expects it to be there."""
     state = health.remembered(health.Health(seen=True), snapshot, probes)
-    return health.findings(state, name, snapshot, 0.0)
+    return health.findings(state, name, snapshot, health.Patience(0.0, 0.0), process=False)
 
 
 def _judge(
