@@ -135,6 +135,6 @@ def resolution(baseline: Baseline) -> list[str]:
         f"{metric.upper()} {yardstick.typical * 1e3:.4g} ms, from {yardstick.gate - 1:+.0%} ({stratum})"
         for (metric, stratum), yardstick in sorted(measure.yardsticks.items())
     ]
-    if measure.humble:
+    if any(yardstick.humble for yardstick in measure.yardsticks.values()):
         lines.append(f"captured in less than {HUMBLE_SPAN / 3600:.0f} h: effects below {HUMBLE_EFFECT:.0%} only inform")
     return lines

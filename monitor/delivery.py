@@ -36,6 +36,7 @@ class Delivery:
         self._sinks = sinks
         self._client = client
         self._count = count
+        self._unmarked = set[int]()
 
     async def run(self) -> None:
         """Deliver for ever."""
@@ -55,13 +56,17 @@ class Delivery:
 
     async def _send(self, due: Due) -> bool:
         options = self._sinks.get(due.sink)
-        if options is None:
+        if due.id in self._unmarked:
+            attempt = Attempt()  # it went out; only the store could not be told
+        elif options is None:
             attempt = Attempt("the settings have no such sink any more", permanent=True)
         else:
             attempt = await deliver(due.message, options, self._client)
             self._count(due.sink, not attempt.error)
         if not attempt.error:
+            self._unmarked.add(due.id)
             await asyncio.to_thread(self._store.outbox.delivered, due.id, time.time())
+            self._unmarked.discard(due.id)
             return True
         _log.warning("delivery failed", sink=due.sink, error=attempt.error, attempts=due.attempts + 1)
         later = time.time() + wait(due.attempts, permanent=attempt.permanent)

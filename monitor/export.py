@@ -17,7 +17,7 @@ STALE_BEATS = 3
 """After so many missed intervals readings are no longer shown: an old value must not pass for a live one."""
 
 LONGEST_VALUE = 120
-"""Characters of a fact's value that are shown: Prometheus keeps label values for long."""
+"""Characters of a label's value that are shown: servers name models and settings, and Prometheus keeps it all."""
 
 TTFT_BUCKETS = (
     *(0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75),
@@ -150,7 +150,8 @@ class Board(Collector):
             metric = _family(name)
             if metric.name not in families:
                 families[metric.name] = Metric(metric.name.removesuffix("_total"), metric.help, metric.kind)
-            families[metric.name].add_sample(name, {key: text for key, text in pairs.items() if text}, value)
+            shown = {key: text[:LONGEST_VALUE] for key, text in pairs.items() if text}
+            families[metric.name].add_sample(name, shown, value)
         return [families[name] for name in catalog.METRICS if name in families]
 
     def _young(self, at: float, age: float) -> bool:
@@ -219,8 +220,7 @@ def _snapshot_points(target: str, snapshots: Iterable[Snapshot]) -> Points:
         yield catalog.COLLECTOR_TOOK, pairs, snapshot.took
         for fact in snapshot.facts:
             if fact.value is not None:
-                value = fact.value[:LONGEST_VALUE]
-                yield catalog.FACT_INFO, {"target": target, "fact": fact.name, "value": value}, 1.0
+                yield catalog.FACT_INFO, {"target": target, "fact": fact.name, "value": fact.value}, 1.0
 
 
 def _reading_points(target: str, readings: Iterable[Reading]) -> Points:

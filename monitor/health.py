@@ -60,7 +60,8 @@ def judged(health: Health, target: str, snapshot: Snapshot) -> frozenset[str]:
     subjects = {"waiting", "starting", "unreachable"}
     if snapshot.ok:
         subjects.add("metrics")
-    if snapshot.ok and health.probes:
+    # After a start two failures say nothing yet: they are neither the trouble that was open before nor its end.
+    if snapshot.ok and (len(health.probes) == FAILING or any(probe.outcome == "ok" for probe in health.probes)):
         subjects.add("canary")
     return frozenset(_key(target, subject) for subject in subjects)
 

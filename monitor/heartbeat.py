@@ -23,6 +23,10 @@ PATIENCE = 2.0
 LOOK_SHARE = 0.8
 """The share of a beat's interval that a look may take: with the server hung, beats still come in time."""
 
+STALE_LOOKS = 3
+NODE = ""
+"""The node's scope in the store: no target can have this name."""
+
 SOURCE = "vllm"
 
 _log = structlog.get_logger()
@@ -47,6 +51,7 @@ class Pulse:
 
     target: str
     endpoint: str
+    model: str
     profiles: tuple[str, ...]
     every: float
     policy: verdict.Policy
@@ -82,8 +87,11 @@ class Heart:
         self._health = health.Health()
         self._ledger = ledger.Ledger()
         self._facts: tuple[Fact, ...] = ()
-        self._model = ""
+        self._model = pulse.model
         self._queued = 0
+        self._clean = True
+        self._provided = False
+        self._key: tuple[str, float] | None = None
         self._baseline: Baseline | None = None
         self._ruler: verdict.Ruler | None = None
         self._arms = verdict.fresh(pulse.profiles)
@@ -95,7 +103,7 @@ class Heart:
         opened = await asyncio.to_thread(store.outbox.open_findings, target)
         self._ledger = ledger.Ledger(opened)
         self._health = health.Health(seen=await asyncio.to_thread(store.history.seen, target))
-        await self._measure_against(await asyncio.to_thread(store.baselines.active_name, self._pulse.endpoint))
+        await self._measure_against(await asyncio.to_thread(store.baselines.active_key, self._pulse.endpoint))
         return self._ledger
 
     async def beat(self) -> Beat:
@@ -103,10 +111,11 @@ class Heart:
         began = time.perf_counter()
         await self._stopwatch.settled(PATIENCE)
         snapshot = await run(SOURCE, self._look, limit=LOOK_SHARE * self._pulse.every)
-        clean, probes = not self._canary.overlapped(), self._canary.take()
+        probes = self._canary.take()
         self._introduce(snapshot)
         self._spare(snapshot)
-        interval = derive.interval(self._previous, snapshot, self._users, clean=clean)
+        self._clean &= not self._canary.overlapped() and not await self._captured()
+        interval = derive.interval(self._previous, snapshot, self._users, clean=self._clean)
         if interval.restarted:
             self._canary.restarted()
         await self._remember(snapshot, probes, interval)
@@ -114,7 +123,7 @@ class Heart:
         judgements, findings, judged = self._judge(snapshot, probes, process=process)
         await self._settle(findings, judged, snapshot.at)
         if snapshot.ok:
-            self._previous, self._users = snapshot, interval.users
+            self._previous, self._users, self._clean = snapshot, interval.users, True
         return Beat(
             target=self._pulse.target,
             at=snapshot.at,
@@ -130,7 +139,7 @@ class Heart:
     def _introduce(self, snapshot: Snapshot) -> None:
         """Tell the canary what the server serves."""
         known = {fact.name: fact.value or "" for fact in snapshot.facts}
-        self._model = known.get(catalog.MODEL, "") or self._model
+        self._model = self._pulse.model or known.get(catalog.MODEL, "") or self._model
         self._canary.serves(self._model, known.get(catalog.VERSION, ""))
 
     def _spare(self, snapshot: Snapshot) -> None:
@@ -146,11 +155,11 @@ class Heart:
         target = self._pulse.target
         try:
             # First the baseline: taking one up replays what is stored, and this beat's probes are judged after that.
-            name = await asyncio.to_thread(self._store.baselines.active_name, self._pulse.endpoint)
-            if name is None:
-                name = await asyncio.to_thread(self._provide, snapshot)
-            if name != (self._baseline.name if self._baseline else None):
-                await self._measure_against(name)
+            key = await asyncio.to_thread(self._store.baselines.active_key, self._pulse.endpoint)
+            if key is None and await asyncio.to_thread(self._provide, snapshot):
+                key = await asyncio.to_thread(self._store.baselines.active_key, self._pulse.endpoint)
+            if key != self._key:
+                await self._measure_against(key)
             await asyncio.to_thread(self._store.history.remember, target, probes, interval.samples)
             if snapshot.facts and snapshot.facts != self._facts:
                 await asyncio.to_thread(self._store.history.note_facts, target, snapshot.facts, snapshot.at)
@@ -159,32 +168,41 @@ class Heart:
         except StoreError as error:
             self._note_stored(str(error))
 
-    async def _measure_against(self, name: str | None) -> None:
-        """Take a baseline up and replay what was stored since its capture: a process never stopped says the same."""
-        self._baseline = await asyncio.to_thread(self._store.baselines.get, name) if name else None
-        self._ruler = verdict.ruler(self._baseline) if self._baseline else None
-        self._arms = verdict.fresh(self._pulse.profiles)
-        if self._baseline and self._ruler:
-            since = self._baseline.captured_at
-            probes = await asyncio.to_thread(self._store.history.probes, self._pulse.target, since)
-            self._arms = await asyncio.to_thread(verdict.step, self._arms, self._ruler, probes)
+    async def _captured(self) -> bool:
+        """Tell whether a capture sends its own canaries to this server now; an unusable store is told elsewhere."""
+        try:
+            return await asyncio.to_thread(self._store.history.paused, self._pulse.endpoint, time.time())
+        except StoreError:
+            return False
 
-    def _provide(self, snapshot: Snapshot) -> str | None:
-        """Make what the first day showed the provisional baseline, once there is a day and none was captured."""
+    async def _measure_against(self, key: tuple[str, float] | None) -> None:
+        """Take a baseline up and replay what was stored since its capture: a process never stopped says the same."""
+        baseline = await asyncio.to_thread(self._store.baselines.get, key[0]) if key else None
+        ruler = verdict.ruler(baseline) if baseline else None
+        arms = verdict.fresh(self._pulse.profiles)
+        if baseline and ruler:
+            stored = await asyncio.to_thread(self._store.history.probes, self._pulse.target, baseline.captured_at)
+            probes = verdict.comparable(baseline, stored)
+            arms = await asyncio.to_thread(verdict.step, arms, ruler, probes, self._pulse.policy)
+        self._key, self._baseline, self._ruler, self._arms = key, baseline, ruler, arms
+
+    def _provide(self, snapshot: Snapshot) -> bool:
+        """Make what the first day showed the provisional baseline, once there is a day; tells whether it was made."""
         target, history = self._pulse.target, self._store.history
-        name = f"provisional-{target}"
         first = history.first_probe(target)
-        taken = any(info.name == name for info in self._store.baselines.all())
-        if first is None or snapshot.at - first < verdict.HUMBLE_SPAN or taken or not self._model:
-            return None
-        probes = [probe for probe in history.probes(target, first) if probe.at - first < verdict.HUMBLE_SPAN]
+        if self._provided or not self._model or first is None or snapshot.at - first < verdict.HUMBLE_SPAN:
+            return False
+        self._provided = True
+        name = f"provisional-{target}"
         context = Context(self._model, self._pulse.endpoint)
+        day = history.probes(target, first, first + verdict.HUMBLE_SPAN)
+        probes = [probe for probe in day if probe.model == self._model]
         made = verdict.provisional(name, context, probes, (*snapshot.facts, *self._local.facts()), snapshot.at)
-        if made is None:
-            return None
+        if made is None or any(info.name == name for info in self._store.baselines.all()):
+            return False
         self._store.baselines.save(made)
         _log.info("provisional baseline made of the first day: it only informs", baseline=name)
-        return name
+        return True
 
     def _judge(
         self, snapshot: Snapshot, probes: tuple[Probe, ...], *, process: bool
@@ -193,14 +211,17 @@ class Heart:
         self._health = health.remembered(self._health, snapshot, probes)
         found = health.findings(self._health, target, snapshot, self._pulse.patience, process=process)
         judged = health.judged(self._health, target, snapshot)
-        if self._baseline is not None:
+        if self._baseline is None:
+            # Nothing is left to compare with: what was found by comparing ends with it.
+            judged |= {entry.finding.key for entry in self._ledger.open if entry.finding.kind != "health"}
+        else:
             facts = (*snapshot.facts, *self._local.facts())
             found += tuning.drift(target, self._baseline.facts, facts)
             judged |= tuning.judged(target, facts)
         reason = verdict.incomparable(self._baseline, self._model)
-        if reason or self._ruler is None:
+        if reason or self._ruler is None or self._baseline is None:
             return verdict.unjudged(self._pulse.profiles, reason), found, judged
-        self._arms = verdict.step(self._arms, self._ruler, probes)
+        self._arms = verdict.step(self._arms, self._ruler, verdict.comparable(self._baseline, probes), policy)
         said = verdict.judge(self._arms, target, self._ruler, snapshot.at, policy)
         return said.judgements, (*found, *said.findings), judged | said.judged
 
@@ -242,19 +263,23 @@ class Node:
         self._store = store
         self._facts: tuple[Fact, ...] = ()
         self._stored: tuple[Fact, ...] = ()
+        self._looked_at = time.monotonic()
 
     def facts(self) -> tuple[Fact, ...]:
-        """Give the node's settings as last seen."""
-        return self._facts
+        """Give the node's settings as last seen; none once they are old."""
+        return self._facts if time.monotonic() - self._looked_at <= STALE_LOOKS * self._limit else ()
 
     async def look(self) -> tuple[Snapshot, ...]:
         """Look once at everything that belongs to the node, and keep which settings changed."""
         await self._stopwatch.settled(PATIENCE)
-        snapshots = tuple([await run(source, look, self._limit) for source, look in self._looks.items()])
+        snapshots = tuple(
+            await asyncio.gather(*(run(source, look, self._limit) for source, look in self._looks.items()))
+        )
+        self._looked_at = time.monotonic()
         self._facts = tuple(fact for snapshot in snapshots for fact in snapshot.facts)
         if self._facts and self._facts != self._stored:
             try:
-                await asyncio.to_thread(self._store.history.note_facts, "node", self._facts, time.time())
+                await asyncio.to_thread(self._store.history.note_facts, NODE, self._facts, time.time())
                 self._stored = self._facts
             except StoreError as error:
                 _log.error("facts of the node were not stored", error=str(error))

@@ -40,7 +40,7 @@ def settle(
     stay = [_refreshed(entry, found) for entry in ledger.open if entry.finding.key not in closing]
     fresh = [OpenFinding(found[key], pending.pop(key).since, at) for key in opening]
     closed = [entry for entry in ledger.open if entry.finding.key in closing]
-    flips = (*_closings(closed, [*stay, *fresh], at), *_openings(fresh, stay, at))
+    flips = (*_closings(closed, [*stay, *fresh], at), *_openings(fresh, [*stay, *closed], at))
     kept = tuple((key, beats) for key, beats in missed.items() if key not in closing)
     return Ledger((*stay, *fresh), tuple(pending.items()), kept), flips
 
@@ -71,8 +71,8 @@ def _refreshed(entry: OpenFinding, found: dict[str, Finding]) -> OpenFinding:
     return replace(entry, finding=found.get(entry.finding.key, entry.finding))
 
 
-def _openings(fresh: list[OpenFinding], stay: list[OpenFinding], at: float) -> list[Flip]:
-    return [_flip(entry, told, at, opened=True) for entry, told in _first_of_group(fresh, stay)]
+def _openings(fresh: list[OpenFinding], before: list[OpenFinding], at: float) -> list[Flip]:
+    return [_flip(entry, told, at, opened=True) for entry, told in _first_of_group(fresh, before)]
 
 
 def _closings(closed: list[OpenFinding], left: list[OpenFinding], at: float) -> list[Flip]:

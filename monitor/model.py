@@ -88,6 +88,7 @@ class Probe:
     warmup: bool = False
     answer: str = ""
     detail: str = ""
+    model: str = ""
 
     @property
     def itl_max(self) -> float | None:

@@ -11,6 +11,7 @@ import httpx
 from monitor.canary.canary import Canary
 from monitor.canary.stopwatch import Stopwatch
 from monitor.collect import command, host, vllm
+from monitor.collect.fetch import LookError
 from monitor.collect.registry import NODE_COLLECTORS, TOOL_COLLECTORS, Look, Seen
 from monitor.settings import Settings, Target
 
@@ -47,8 +48,14 @@ def node_looks(settings: Settings) -> dict[str, Look]:
     roots = host.Roots(settings.host.procfs, settings.host.sysfs)
 
     def threaded(look: Callable[[host.Roots, float], Seen]) -> Look:
+        running: list[asyncio.Future[Seen]] = []
+
         async def looked(at: float) -> Seen:
-            return await asyncio.to_thread(look, roots, at)
+            # A read that hangs keeps its thread: no further one is spent on it.
+            if running and not running[0].done():
+                raise LookError("the look before this one still hangs in the kernel")
+            running[:] = [asyncio.ensure_future(asyncio.to_thread(look, roots, at))]
+            return await asyncio.shield(running[0])
 
         return looked
 

@@ -15,6 +15,7 @@ import uvicorn
 
 from monitor.alert.message import message
 from monitor.alert.sink import Options
+from monitor.canary.canary import SPARING
 from monitor.canary.stopwatch import Lag, Stopwatch
 from monitor.collect import vllm
 from monitor.collect.process import servers
@@ -54,6 +55,7 @@ def listen(address: str, option: str = "--web.listen-address") -> socket.socket:
     taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         taken.bind((host_part or "0.0.0.0", int(port)))  # noqa: S104 - ":9877" means every address, as in Prometheus
+        taken.listen()
     except OSError as error:
         taken.close()
         raise SettingsError(f"{option} {address}: {error.strerror}; choose another address") from None
@@ -83,7 +85,8 @@ async def serve(settings: Settings, store: Store, listening: socket.socket) -> N
     # Uvicorn raises the signal again when it is done: with a handler of ours the process does not end before the store
     # is closed. Until uvicorn installs its own, this one must already stop it.
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, server.handle_exit, number, None)
+        asyncio.get_running_loop().add_signal_handler(number, setattr, server, "should_exit", True)
+    await asyncio.to_thread(store.outbox.close_others, list(settings.target), time.time())
     async with AsyncExitStack() as stack, asyncio.TaskGroup() as group:
         outside = await stack.enter_async_context(httpx.AsyncClient(timeout=10.0))
         parts = _common_parts(process, outside)
@@ -132,9 +135,11 @@ def _local(process: _Process) -> Local:
 
 def pulse(name: str, target: Target, settings: Settings) -> Pulse:
     """Choose what a heart needs of the settings."""
-    policy = Policy(settings.alert.opens_after, STALE_PROBES * settings.canary.every)
+    policy = Policy(settings.alert.opens_after, STALE_PROBES * max(settings.canary.every, SPARING / 5))
     patience = Patience(settings.alert.opens_after, target.startup_grace)
-    return Pulse(name, target.url, tuple(settings.canary.profiles), settings.heartbeat.every, policy, patience)
+    return Pulse(
+        name, target.url, target.model, tuple(settings.canary.profiles), settings.heartbeat.every, policy, patience
+    )
 
 
 def _common_parts(process: _Process, outside: httpx.AsyncClient) -> Parts:

@@ -91,7 +91,7 @@ class Target(_Section):
     startup_grace: Duration = Field(1800.0)
 
     def key(self) -> str:
-        """Read the API key now, so that a rotated file counts; raises SettingsError if it cannot be read or sent."""
+        """Read the API key; raises SettingsError if it cannot be read or sent."""
         key, origin = self.api_key.get_secret_value(), "api_key"
         if self.api_key_file:
             key, origin = self._key_of_file(), f"api_key_file {self.api_key_file}"
@@ -118,7 +118,7 @@ class Canary(_Section):
     profiles: list[Literal["short"]] = ["short"]
     every: Duration = Field(60.0, ge=0.1)
     timeout: Duration = Field(120.0, gt=0)
-    max_tokens_per_minute: int = Field(1000, ge=0)
+    max_tokens_per_minute: int = Field(1000, ge=80)
     headers: dict[str, SecretStr] = {}
     extra_body: dict[str, Any] = {}
 

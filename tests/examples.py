@@ -28,6 +28,7 @@ def probe(**changes: Any) -> Probe:
         after=Load(1.0, 0.0),
         lag=0.0005,
         answer="5f1d",
+        model="tiny",
     )
     return replace(good, **changes)
 

@@ -1,6 +1,7 @@
 """The outbox is emptied in order, nothing is sent twice or forgotten, and one dead sink costs no other."""
 
 import json
+import sqlite3
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from structlog.testing import capture_logs
 from monitor.alert.sink import Options
 from monitor.delivery import LONGEST_WAIT, PARKED, Delivery, wait
 from monitor.store.outbox import Outgoing
+from monitor.store.schema import StoreError
 from monitor.store.store import Store
 
 SINKS = {"team": Options("webhook", "http://team/hook"), "boss": Options("webhook", "http://boss/hook")}
@@ -175,3 +177,22 @@ async def test_a_new_process_delivers_what_the_old_one_left(store: Store, file: 
     again.close()
 
     assert [("boss", "b"), ("team", "c")] == receivers.got
+
+
+async def test_delivered_but_unmarked_is_not_sent_again(file: Path, store: Store, receivers: Receivers) -> None:
+    """When the store cannot note a delivery, the message is not sent a second time."""
+    put(store, ("team", "down"))
+    with sqlite3.connect(file) as direct:
+        direct.execute("CREATE TRIGGER full BEFORE UPDATE ON delivery BEGIN SELECT RAISE(ABORT, 'disk is full'); END")
+    async with httpx.AsyncClient(transport=httpx.MockTransport(receivers)) as client:
+        delivery = Delivery(store, SINKS, client, receivers.count)
+        for _ in range(3):
+            with pytest.raises(StoreError):
+                await delivery.once()
+        with sqlite3.connect(file) as direct:
+            direct.execute("DROP TRIGGER full")
+        direct.close()
+        await delivery.once()
+
+    assert [("team", "down")] == receivers.got
+    assert {} == store.outbox.pending()

@@ -15,7 +15,7 @@ from world import NAME, never, world
 from monitor import catalog
 from monitor.canary.stopwatch import Stopwatch
 from monitor.collect.registry import run
-from monitor.heartbeat import Node, every
+from monitor.heartbeat import NODE, Node, every
 from monitor.model import Fact, Reading
 from monitor.store.store import Store
 from monitor.tuning import Change
@@ -172,7 +172,7 @@ async def test_node_looks_and_stores_facts(tmp_path: Path) -> None:
 
     assert [("host", True), ("broken", False)] == [(one.source, one.ok) for one in snapshots]
     assert "ZeroDivisionError" in snapshots[1].error
-    assert (Change(catalog.SWAPPINESS_FACT, "60", "10"),) == store.history.changes("node", 0.0)
+    assert (Change(catalog.SWAPPINESS_FACT, "60", "10"),) == store.history.changes(NODE, 0.0)
     store.close()
 
 
@@ -247,10 +247,10 @@ async def test_a_day_without_baseline_makes_a_provisional_one(tmp_path: Path) ->
     day = 86_400.0
     async with simulated() as server, world(tmp_path / "m.db", server.url) as here:
         now = time.time()
-        young = [probe(at=now - day / 2 + index, version="1") for index in range(30)]
+        young = [probe(at=now - day / 2 + index, model="tiny") for index in range(30)]
         here.store.history.remember(NAME, young, ())
         too_early = await here.beat()
-        old = [probe(at=now - day - 60 + index, version="1", after=probe().before) for index in range(30)]
+        old = [probe(at=now - day - 60 + index, model="tiny", after=probe().before) for index in range(30)]
         here.store.history.remember(NAME, old, ())
         provisional = await here.beat()
         await here.capture("good", requests=25)
@@ -264,3 +264,86 @@ async def test_a_day_without_baseline_makes_a_provisional_one(tmp_path: Path) ->
     assert captured.baseline is not None
     assert "good" == captured.baseline.name
     assert again.baseline is None
+
+
+async def test_configured_model_is_asked(tmp_path: Path) -> None:
+    """A model from the settings is asked for, whatever the server lists first."""
+    async with simulated() as server, world(tmp_path / "m.db", server.url, model="my-lora") as here:
+        beat = await here.turn()
+
+    assert ["my-lora"] == [probe.model for probe in beat.probes]
+    assert "my-lora" in beat.probes[0].detail
+
+
+async def test_restart_does_not_close_a_failing_canary(tmp_path: Path) -> None:
+    """A monitor restarted while the canary fails neither resolves the trouble nor tells it again."""
+    path = tmp_path / "m.db"
+    async with simulated(status=500) as server, receiver() as hook:
+        async with world(path, server.url, hook.url) as first:
+            for _ in range(5):
+                await first.turn()
+        async with world(path, server.url, hook.url) as second:
+            for _ in range(5):
+                await second.turn()
+
+        assert ["firing"] == [message["status"] for message in hook.got]
+
+
+async def test_dropped_baseline_ends_what_was_found_by_it(tmp_path: Path) -> None:
+    """With the baseline dropped nothing can be compared any more, and what was found by comparing ends."""
+    async with simulated() as server, world(tmp_path / "m.db", server.url) as here:
+        here.facts[:] = [Fact("cpu.governor", "performance")]
+        await here.beat()
+        await here.capture("good", requests=25)
+        here.facts[:] = [Fact("cpu.governor", "powersave")]
+        await here.beat()
+        drifted = await here.beat()
+        here.store.baselines.drop("good")
+        for _ in range(2):
+            dropped = await here.beat()
+
+    assert ["cpu.governor"] == [entry.finding.subject for entry in drifted.open]
+    assert () == dropped.open
+
+
+async def test_baseline_made_again_under_its_name_is_taken_up(tmp_path: Path) -> None:
+    """A baseline dropped and captured again between two beats is another one."""
+    async with simulated() as server, world(tmp_path / "m.db", server.url) as here:
+        await here.capture("good", requests=25)
+        first = await here.beat()
+        here.store.baselines.drop("good")
+        await here.capture("good", requests=25)
+        second = await here.beat()
+
+    assert first.baseline is not None
+    assert second.baseline is not None
+    assert first.baseline.captured_at < second.baseline.captured_at
+
+
+async def test_capture_of_another_process_is_no_user(tmp_path: Path) -> None:
+    """The canaries of a capture under way are not counted as users."""
+    async with simulated() as server, world(tmp_path / "m.db", server.url) as here:
+        await here.beat()
+        here.store.history.pause(server.url, "capture", time.time(), time.time() + 60)
+        async with httpx.AsyncClient(base_url=server.url) as capture:
+            await capture.post("/v1/chat/completions", json=ASK)
+        beat = await here.beat()
+
+    users = [reading.value for reading in beat.readings if reading.metric.startswith(catalog.USERS_TTFT)]
+    assert 0.0 == sum(users)
+
+
+async def test_state_after_a_restart_equals_the_state_before(tmp_path: Path) -> None:
+    """Another process on the same store judges as the one before it did."""
+    path = tmp_path / "m.db"
+    async with simulated(tpot=0.004) as server:
+        async with world(path, server.url) as first:
+            await first.turn()
+            await first.capture("good", requests=25)
+            for _ in range(12):
+                before = await first.turn()
+        async with world(path, server.url) as second:
+            after = await second.beat()
+
+    assert before.judgements == after.judgements
+    assert all(one.ratio is not None for one in after.judgements)

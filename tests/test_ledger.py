@@ -87,6 +87,13 @@ def test_group_is_told_once() -> None:
     assert [True, False] == [flip.tell for flip in both_closed]
 
 
+def test_change_of_finding_within_a_group_is_not_told() -> None:
+    """When one finding of a group closes on the beat on which another opens, the trouble goes on and is not new."""
+    _, flips = run(opened(SLOW), (0.0, (OTHER,)), (30.0, (OTHER,)))
+
+    assert [("ttft", False, False), ("tpot", True, False)] == [(f.finding.key, f.opened, f.tell) for f in flips]
+
+
 def test_info_is_never_told() -> None:
     """An informing finding opens and closes silently, and does not swallow a warning's message."""
     quiet = run(Ledger(), (0.0, (INFO,)), (30.0, (INFO,)))[1]

@@ -224,7 +224,7 @@ def test_prune_forgets_history(store: Store, file: Path) -> None:
 
 
 def test_prune_keeps_what_is_not_over(store: Store) -> None:
-    """However old: baselines, facts, open findings, undelivered messages and pauses that still hold stay."""
+    """However old: baselines, last facts, open findings, undelivered messages and pauses that still hold stay."""
     store.baselines.save(baseline())
     store.history.note_facts("llama", [MODEL], AT)
     store.history.note_facts("llama", [replace(MODEL, value="big")], AT)
@@ -233,8 +233,9 @@ def test_prune_keeps_what_is_not_over(store: Store) -> None:
 
     store.history.prune(AT + 1e5)
 
+    store.history.note_facts("llama", [replace(MODEL, value="huge")], AT + 1e5)
     assert baseline() == store.baselines.get("good-day")
-    assert (Change("vllm.model", "tiny", "big"),) == store.history.changes("llama", 0.0)
+    assert (Change("vllm.model", "big", "huge"),) == store.history.changes("llama", 0.0)
     assert store.history.paused(ENDPOINT, AT + 1e5)
     assert (open_finding(),) == store.outbox.open_findings("llama")
     assert [("team", "late")] == due(store, AT + 1e5)
@@ -362,7 +363,7 @@ def test_baseline_round_trip(store: Store) -> None:
 
     assert baseline() == store.baselines.get("good-day")
     assert baseline() == store.baselines.active(ENDPOINT)
-    assert "good-day" == store.baselines.active_name(ENDPOINT)
+    assert "good-day" == (store.baselines.active_key(ENDPOINT) or ("",))[0]
 
 
 def test_baseline_without_facts(store: Store) -> None:
@@ -416,7 +417,7 @@ def test_no_baseline_is_active(store: Store) -> None:
     store.baselines.drop("b")
 
     assert store.baselines.active(ENDPOINT) is None
-    assert store.baselines.active_name(ENDPOINT) is None
+    assert store.baselines.active_key(ENDPOINT) is None
 
 
 def test_drop_leaves_nothing(store: Store, file: Path) -> None:
@@ -447,7 +448,7 @@ def test_a_taken_name_is_refused(store: Store) -> None:
 
     store.baselines.refuse_taken("other-day")
     assert baseline() == store.baselines.get("good-day")
-    assert "good-day" == store.baselines.active_name(ENDPOINT)
+    assert "good-day" == (store.baselines.active_key(ENDPOINT) or ("",))[0]
 
 
 def test_an_unknown_name_is_refused(store: Store) -> None:
@@ -476,7 +477,7 @@ def test_half_a_baseline_is_not_kept(store: Store, file: Path, broken: Baseline)
     with pytest.raises(StoreError):
         store.baselines.save(broken)
 
-    assert "good-day" == store.baselines.active_name(ENDPOINT)
+    assert "good-day" == (store.baselines.active_key(ENDPOINT) or ("",))[0]
     counts = [rows(file, f"SELECT count(*) FROM baseline{part}") for part in ("", "_value", "_fact")]  # noqa: S608 - our own names
     assert [[(1,)], [(7,)], [(2,)]] == counts
 

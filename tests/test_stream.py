@@ -159,3 +159,21 @@ def test_failed_exchange_keeps_its_outcome() -> None:
 def test_any_bytes(chunks: list[bytes]) -> None:
     """Whatever arrives, reading gives an outcome and never raises."""
     assert read(exchange(*chunks)).outcome in {"ok", "broken"}
+
+
+def test_answer_in_one_piece_has_no_tpot() -> None:
+    """Through a proxy that buffers everything arrives at once: TPOT is unknown, not zero."""
+    timing = read(exchange(ROLE + WORD + WORD + USAGE + DONE))
+
+    assert ("ok", None) == (timing.outcome, timing.tpot)
+    assert "one piece" in timing.detail
+
+
+@pytest.mark.parametrize("count", [b'"20"', b"[1]", b"-5", b"NaN", b"1.5", b"true", b"null"])
+def test_usage_that_is_no_count(count: bytes) -> None:
+    """A usage that is no count of tokens is not known, whatever it is."""
+    usage = b'data: {"choices":[],"usage":{"prompt_tokens":%s,"completion_tokens":%s}}\n\n' % (count, count)
+
+    timing = read(exchange(ROLE, WORD, WORD, usage, DONE))
+
+    assert (None, None) == (timing.prompt_tokens, timing.output_tokens)

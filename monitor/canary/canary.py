@@ -102,15 +102,16 @@ class Canary:
 
     async def probe(self, name: str) -> Probe:
         """Send one probe of a profile and time it; what a server refuses to read is left out from then on."""
-        self._overlapped = True
-        self._running += 1
-        try:
-            async with self._stopwatch.timing() as lag:
-                probe = await self._probe(PROFILES[name], lag)
-        finally:
-            self._running -= 1
+        profile = PROFILES[name]
+        async with self._stopwatch.timing() as lag:
+            self._overlapped = True
+            self._running += 1
+            try:
+                probe = await self._probe(profile, lag)
+            finally:
+                self._running -= 1
         self._probed_at = probe.at
-        self._spent.append((probe.at, (probe.prompt_tokens or 0) + (probe.output_tokens or 0)))
+        self._spent.append((probe.at, _cost(probe, profile)))
         if probe.outcome == "unreachable":
             self._warmup = WARMUP
         elif probe.outcome == "ok":
@@ -155,6 +156,7 @@ class Canary:
             before=before,
             after=await self._load(),
             lag=late,
+            model=self._model,
             warmup=self._warmup > 0,
             answer=timing.answer,
             detail=timing.detail,
@@ -175,3 +177,12 @@ class Canary:
             self._spent.popleft()
         cost = profile.most_prompt_tokens + profile.output_tokens
         return "token cap" if sum(tokens for _, tokens in self._spent) + cost > tokens_per_minute else ""
+
+
+def _cost(probe: Probe, profile: Profile) -> int:
+    """Give the tokens a probe cost; where nobody counted them, all that it may have cost."""
+    if probe.outcome in {"unreachable", "rejected"}:
+        return 0
+    if probe.prompt_tokens is None or probe.output_tokens is None:
+        return profile.most_prompt_tokens + profile.output_tokens
+    return probe.prompt_tokens + probe.output_tokens

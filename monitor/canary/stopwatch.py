@@ -1,7 +1,7 @@
 """One stopwatch per process: while a canary is timed, heavy work waits, and the event loop's lateness is measured."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 
 TICK = 0.005
@@ -32,21 +32,21 @@ class Lag:
 class Stopwatch:
     """Taken by one canary at a time; `settled` lets heavy work wait for it, though not for long."""
 
-    def __init__(self) -> None:
+    def __init__(self, make_lag: Callable[[], Lag] = Lag) -> None:
         self._free = asyncio.Lock()
+        self._make_lag = make_lag
 
     @asynccontextmanager
     async def timing(self) -> AsyncIterator[Lag]:
         """Hold the stopwatch and measure the loop's lag meanwhile."""
         async with self._free:
-            lag = Lag()
+            lag = self._make_lag()
             ticker = asyncio.create_task(lag.watch(TICK))
             try:
                 yield lag
             finally:
                 ticker.cancel()
-                with suppress(asyncio.CancelledError):
-                    await ticker
+                await asyncio.wait([ticker])  # a cancel of ours that arrives now must not be taken for the ticker's
 
     async def settled(self, patience: float) -> None:
         """Return when no canary is being timed, or after `patience` seconds: a slow probe must not stop the heart."""

@@ -142,19 +142,28 @@ def _read_stream(exchange: Exchange) -> Timing:
 
 
 def _timing(sent: float, times: Sequence[float], usage: Mapping[str, int], text: str) -> Timing:
-    tokens = usage.get("completion_tokens")
+    tokens = _count(usage, "completion_tokens")
     decode = times[-1] - times[0]
+    detail = "" if tokens else "the server told no usage: TPOT is unknown"
+    if tokens is not None and tokens > 1 and decode <= 0:
+        detail = "the answer came in one piece, through a proxy that buffers: TPOT is unknown"
     return Timing(
         outcome="ok",
-        detail="" if tokens else "the server told no usage: TPOT is unknown",
+        detail=detail,
         ttft=times[0] - sent,
-        tpot=decode / (tokens - 1) if tokens is not None and tokens > 1 else None,
+        tpot=decode / (tokens - 1) if tokens is not None and tokens > 1 and decode > 0 else None,
         e2e=times[-1] - sent,
         itls=tuple(later - earlier for earlier, later in itertools.pairwise(times)),
-        prompt_tokens=usage.get("prompt_tokens"),
+        prompt_tokens=_count(usage, "prompt_tokens"),
         output_tokens=tokens,
         answer=hashlib.sha256(text.encode()).hexdigest()[:16],
     )
+
+
+def _count(usage: Mapping[str, object], key: str) -> int | None:
+    """Give a count of tokens; what is no count is not known."""
+    value = usage.get(key)
+    return value if type(value) is int and value >= 0 else None
 
 
 def _events(body: Iterable[Stamped]) -> Iterator[tuple[float, bytes]]:

@@ -140,10 +140,11 @@ async def _from_history(
     chosen: Settings, target_name: str, target: Target, store: Store, name: str, last: float
 ) -> tuple[Baseline, tuple[Probe, ...]]:
     since = time.time() - last
-    sample = capture.counted(store.history.probes(target_name, since))
     async with client(target) as connection:
         snapshot = await run("vllm", partial(vllm.look, connection), LIMIT)
         model = introduce(make_canary(chosen, connection, Stopwatch()), snapshot, target)
+        stored = store.history.probes(target_name, since)
+        sample = capture.counted([probe for probe in stored if probe.model == model])
         facts = await _facts(chosen, target, connection)
     changed = store.history.changes(target_name, since)
     return capture.make(name, Context(model, target.url), sample, facts, changed, time.time()), sample

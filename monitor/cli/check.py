@@ -8,8 +8,7 @@ from pathlib import Path
 
 import click
 
-from monitor import health
-from monitor.canary.canary import WARMUP
+from monitor import capture, health
 from monitor.canary.stopwatch import Stopwatch
 from monitor.cli.canary import introduce
 from monitor.cli.look import LIMIT
@@ -17,11 +16,15 @@ from monitor.cli.options import config_option, json_option, open_store, print_js
 from monitor.collect import vllm
 from monitor.collect.registry import run
 from monitor.detect import verdict
+from monitor.detect.verdict import BLOCK, STREAK
 from monitor.model import SEVERITIES, Baseline, Finding, Judgement, Probe, Snapshot
 from monitor.parts import canary as make_canary
 from monitor.parts import client
 from monitor.serve import pulse
 from monitor.settings import Settings, SettingsError, Target
+
+RATE = 100.0
+"""Canaries per second at most: one after the other, as a check should not take long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +42,11 @@ class Result:
     epilog="Example: monitor check --fail-on warning --require-baseline",
 )
 @click.option(
-    "--requests", type=click.IntRange(1, 1000), default=10, show_default=True, help="How many canaries to send."
+    "--requests",
+    type=click.IntRange(1, 1000),
+    default=STREAK * BLOCK,
+    show_default=True,
+    help="How many canaries to send; a comparison with a baseline needs 10 and sends those at least.",
 )
 @click.option(
     "--fail-on",
@@ -93,7 +100,8 @@ async def _check(chosen: Settings, name: str, target: Target, baseline: Baseline
         if snapshot.ok:
             bird = make_canary(chosen, connection, Stopwatch())
             model = introduce(bird, snapshot, target)
-            probes = [await bird.probe("short") for _ in range(WARMUP + requests)]
+            enough = max(requests, STREAK * BLOCK if baseline else health.FAILING)
+            probes = list(await capture.probes(bird, "short", enough, RATE, lambda _probe: None))
     judgements, regressions = _judge(chosen, name, target, model, baseline, probes)
     return Result(
         name, baseline.name if baseline else None, (*_health(name, snapshot, probes), *regressions), judgements
@@ -113,8 +121,9 @@ def _judge(
     if baseline is None or reason:
         return verdict.unjudged(["short"], reason), ()
     measure = verdict.ruler(baseline)
-    arms = verdict.step(verdict.fresh(["short"]), measure, probes)
-    said = verdict.judge(arms, name, measure, time.time(), pulse(name, target, chosen).policy)
+    policy = pulse(name, target, chosen).policy
+    arms = verdict.step(verdict.fresh(["short"]), measure, verdict.comparable(baseline, probes), policy)
+    said = verdict.judge(arms, name, measure, time.time(), policy)
     return said.judgements, said.findings
 
 

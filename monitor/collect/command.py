@@ -12,6 +12,9 @@ from monitor.collect.fetch import LookError
 LARGEST = 4 * 2**20
 """Bytes of output that are read at most."""
 
+REAP = 2.0
+"""Seconds that a killed tool is waited for."""
+
 # These tools talk to one driver; two at once can hang it, so that the server's own calls hang too.
 _one_at_a_time = asyncio.Lock()
 
@@ -51,7 +54,8 @@ async def output(*command: str) -> Output:
         finally:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
-            await process.wait()
+            with suppress(TimeoutError):  # a tool that the driver holds does not even die: it is left to the kernel
+                await asyncio.wait_for(process.wait(), REAP)
 
 
 async def _drained(process: asyncio.subprocess.Process) -> tuple[int, str]:

@@ -1,6 +1,7 @@
 """The demo's story: healthy, captured, a host that drifts while the server gets slower, found, healed, resolved."""
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -60,6 +61,7 @@ def play(tell: Tell, address: str = ADDRESS) -> None:
         minutes, seconds = divmod(int(time.monotonic() - began), 60)
         tell(f"{minutes}:{seconds:02}  {text}")
 
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that a kill cleans up as Ctrl-C does
     with staged(address, say) as stage:
         _acts(stage, say)
         say("that was all; it keeps running until Ctrl-C")

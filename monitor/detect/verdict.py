@@ -33,10 +33,14 @@ SEVERE_EFFECT = 0.50
 
 @dataclass(frozen=True, slots=True)
 class Yardstick:
-    """What a stratum of the baseline says is normal: the typical value, and the ratio from which a block is slow."""
+    """What a stratum of the baseline says is normal: the typical value, and the ratio from which a block is slow.
+
+    A humble one comes from less than a day.
+    """
 
     typical: float
     gate: float
+    humble: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +48,6 @@ class Ruler:
     """A baseline made ready to measure with: a yardstick per metric and stratum that has enough samples."""
 
     name: str
-    humble: bool
     provisional: bool
     yardsticks: Mapping[tuple[str, str], Yardstick]
 
@@ -112,21 +115,25 @@ def fresh(profiles: Iterable[str]) -> Arms:
 
 def ruler(baseline: Baseline) -> Ruler:
     """Read from a baseline's sample what is typical in each stratum and what it can resolve."""
-    times = [at for series in baseline.series for at in series.times]
-    humble = max(times, default=0.0) - min(times, default=0.0) < HUMBLE_SPAN
     yardsticks = {
-        (series.metric, series.stratum): _yardstick(series, HUMBLE_SPREAD if humble else 0.0)
+        (series.metric, series.stratum): _yardstick(series)
         for series in baseline.series
-        if len(series.values) >= MIN_SAMPLES
+        if len(series.values) >= MIN_SAMPLES and median(series.values) > 0
     }
-    return Ruler(baseline.name, humble, baseline.provisional, yardsticks)
+    return Ruler(baseline.name, baseline.provisional, yardsticks)
 
 
-def step(arms: Arms, against: Ruler, probes: Iterable[Probe]) -> Arms:
+def step(arms: Arms, against: Ruler, probes: Iterable[Probe], policy: Policy) -> Arms:
     """Take finished probes in, in time order; whole state in, whole state out."""
     for probe in probes:
-        arms = tuple(_fed(arm, against, probe) if arm.profile == probe.profile else arm for arm in arms)
+        arms = tuple(_fed(arm, against, probe, policy) if arm.profile == probe.profile else arm for arm in arms)
     return arms
+
+
+def comparable(baseline: Baseline, probes: Iterable[Probe]) -> tuple[Probe, ...]:
+    """Keep the probes that a baseline may judge: of its model, and sent after it was captured."""
+    since, model = baseline.captured_at, baseline.context.model
+    return tuple(probe for probe in probes if probe.at >= since and probe.model == model)
 
 
 def judge(arms: Arms, target: str, against: Ruler, at: float, policy: Policy) -> Verdict:
@@ -135,7 +142,9 @@ def judge(arms: Arms, target: str, against: Ruler, at: float, policy: Policy) ->
     judgements = tuple(
         Judgement(arm.metric, arm.profile, None if reason else arm.ratio, reason) for arm, reason in reasons
     )
-    judged = {_key(target, arm, info=info) for arm, reason in reasons if not reason for info in (True, False)}
+    # An arm that has not seen enough since it began says neither that something is wrong nor that it is over.
+    sure = [arm for arm, reason in reasons if not reason and (arm.found or arm.fine >= STREAK)]
+    judged = {_key(target, arm, info=info) for arm in sure for info in (True, False)}
     findings = tuple(_finding(arm, target, against, policy) for arm, reason in reasons if arm.found and not reason)
     return Verdict(findings, frozenset(judged), judgements)
 
@@ -154,7 +163,7 @@ def incomparable(baseline: Baseline | None, model: str) -> str:
     if baseline is None:
         return "no baseline"
     known = baseline.context.model
-    return "" if model in {"", known} else f"the baseline is of model {known}, not {model}"
+    return "" if model in {"", known} else "the baseline is of another model"
 
 
 def unjudged(profiles: Iterable[str], reason: str) -> tuple[Judgement, ...]:
@@ -162,20 +171,24 @@ def unjudged(profiles: Iterable[str], reason: str) -> tuple[Judgement, ...]:
     return tuple(Judgement(arm.metric, arm.profile, None, reason) for arm in fresh(profiles))
 
 
-def _yardstick(series: Series, spread: float) -> Yardstick:
+def _yardstick(series: Series) -> Yardstick:
     typical = median(series.values)
+    humble = series.times[-1] - series.times[0] < HUMBLE_SPAN
     slowest = quantile(block_medians(series.values, BLOCK), 0.995) / typical
-    return Yardstick(typical, 1 + max(FLOOR, NOISE_MARGIN * (slowest - 1)) + spread)
+    spread = HUMBLE_SPREAD if humble else 0.0
+    return Yardstick(typical, 1 + max(FLOOR, NOISE_MARGIN * (slowest - 1)) + spread, humble)
 
 
-def _fed(arm: Arm, against: Ruler, probe: Probe) -> Arm:
+def _fed(arm: Arm, against: Ruler, probe: Probe, policy: Policy) -> Arm:
     why = unusable(probe)
     value = getattr(probe, arm.metric)
     if why or value is None:
         return replace(arm, why=why or "the answer was too short")
     yardstick = against.yardsticks.get((arm.metric, stratum(probe)))
     if yardstick is None:
-        return replace(arm, why=f"the baseline has too few samples of {stratum(probe)}")
+        return replace(arm, why="the baseline has too few samples at this load")
+    if arm.usable_at is not None and probe.at - arm.usable_at > policy.stale_after:
+        arm = replace(arm, block=(), last=())  # what was before the silence is no neighbour of what comes after
     block = (*arm.block, Scored(probe.at, value, yardstick))
     arm = replace(arm, block=block, usable_at=probe.at, why="")
     return _closed_block(arm) if len(block) == BLOCK else arm
@@ -217,7 +230,8 @@ def _unjudged(arm: Arm, at: float, policy: Policy) -> str:
 
 def _severity(arm: Arm, against: Ruler) -> Severity:
     effect = arm.worst - 1
-    if against.provisional or (effect < HUMBLE_EFFECT and against.humble):
+    humble = any(scored.yardstick.humble for scored in arm.last)
+    if against.provisional or (effect < HUMBLE_EFFECT and humble):
         return "info"
     return "critical" if effect >= SEVERE_EFFECT else "warning"
 

@@ -39,7 +39,11 @@ class Baselines:
             connection.execute(insert(VALUE), _value_rows(key[0], baseline.series))
             if baseline.facts:
                 connection.execute(insert(FACT), [_fact_row(key[0], fact) for fact in baseline.facts])
-            _activate(connection, baseline.name, baseline.context.endpoint)
+            endpoint = baseline.context.endpoint
+            taken = select(BASELINE.c.id).where(BASELINE.c.endpoint == endpoint, BASELINE.c.active)
+            # What somebody captured meanwhile is worth more than what a first day happened to show.
+            if not baseline.provisional or connection.scalar(taken) is None:
+                _activate(connection, baseline.name, endpoint)
 
     def refuse_taken(self, name: str) -> None:
         """Raise StoreError if a baseline has this name: nothing captured is ever overwritten."""
@@ -70,11 +74,12 @@ class Baselines:
         """Give the baseline that an endpoint is judged against."""
         return self._find((BASELINE.c.endpoint == endpoint) & BASELINE.c.active)
 
-    def active_name(self, endpoint: str) -> str | None:
-        """Name the active baseline of an endpoint: cheap enough for each beat."""
-        query = select(BASELINE.c.name).where(BASELINE.c.endpoint == endpoint, BASELINE.c.active)
+    def active_key(self, endpoint: str) -> tuple[str, float] | None:
+        """Name the active baseline of an endpoint with its time, cheaply enough for each beat."""
+        query = select(BASELINE.c.name, BASELINE.c.captured_at)
         with transaction(self._engine) as connection:
-            return connection.scalar(query)
+            row = connection.execute(query.where(BASELINE.c.endpoint == endpoint, BASELINE.c.active)).first()
+            return None if row is None else (row.name, row.captured_at)
 
     def use(self, name: str) -> None:
         """Make a baseline its endpoint's active one; raises StoreError if there is none of that name."""

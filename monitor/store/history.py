@@ -1,5 +1,6 @@
 """What was measured and what changed: probes, samples, facts, and what holds the canary."""
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
@@ -31,9 +32,10 @@ class History:
             if values:
                 connection.execute(insert(SAMPLE), values)
 
-    def probes(self, target: str, since: float) -> tuple[Probe, ...]:
-        """Give the probes from a moment on, in time order."""
-        query = select(PROBE.c.probe).where(PROBE.c.target == target, PROBE.c.at >= since).order_by(PROBE.c.at)
+    def probes(self, target: str, since: float, until: float = math.inf) -> tuple[Probe, ...]:
+        """Give the probes from a moment on, and before another, in time order."""
+        mine = (PROBE.c.target == target) & (PROBE.c.at >= since) & (PROBE.c.at < until)
+        query = select(PROBE.c.probe).where(mine).order_by(PROBE.c.at)
         with transaction(self._engine) as connection:
             return tuple(_probe(row) for row in connection.scalars(query))
 
@@ -72,13 +74,18 @@ class History:
             return connection.scalar(query) is not None
 
     def changes(self, scope: str, since: float) -> tuple[Change, ...]:
-        """Give what changed from one known value to another since a moment."""
+        """Give what changed from one known value to another since a moment, also across a time of being unreadable."""
         table = FACT_CHANGE.c
-        query = select(table.fact, table.before, table.value).where(
-            table.scope == scope, table.at >= since, table.before.is_not(None), table.value.is_not(None)
-        )
+        known = (table.scope == scope) & table.value.is_not(None)
+        query = select(table.fact, table.value, table.at).where(known).order_by(table.id)
+        last: dict[str, str] = {}
+        found = []
         with transaction(self._engine) as connection:
-            return tuple(Change(*row) for row in connection.execute(query.order_by(table.id)))
+            for fact, value, at in connection.execute(query):
+                if at >= since and last.get(fact, value) != value:
+                    found.append(Change(fact, last[fact], value))
+                last[fact] = value
+        return tuple(found)
 
     def pause(self, endpoint: str, kind: str, at: float, until: float) -> None:
         """Hold the canaries of an endpoint until a moment; saying it again moves that moment, also to now."""
@@ -94,10 +101,13 @@ class History:
             return connection.scalar(query) is not None
 
     def prune(self, before: float) -> None:
-        """Forget history older than a moment; baselines, facts, open findings and undelivered messages stay."""
+        """Forget history older than a moment; what is active, open, undelivered or a fact's last value stays."""
         with transaction(self._engine) as connection:
             connection.execute(delete(PROBE).where(PROBE.c.at < before))
             connection.execute(delete(SAMPLE).where(SAMPLE.c.at < before))
+            newest = select(func.max(FACT_CHANGE.c.id)).group_by(FACT_CHANGE.c.scope, FACT_CHANGE.c.fact)
+            past_facts = (FACT_CHANGE.c.at < before) & FACT_CHANGE.c.id.not_in(newest)
+            connection.execute(delete(FACT_CHANGE).where(past_facts))
             connection.execute(delete(EVENT).where(EVENT.c.until < before))
             connection.execute(delete(FINDING).where(FINDING.c.closed_at < before))
             past = (DELIVERY.c.delivered_at < before) | (DELIVERY.c.shadow & (DELIVERY.c.at < before))

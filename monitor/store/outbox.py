@@ -43,6 +43,12 @@ class Outbox:
             rows = connection.execute(query).all()
         return tuple(OpenFinding(Finding(**row.finding), row.since, row.opened_at) for row in rows)
 
+    def close_others(self, targets: Iterable[str], at: float) -> None:
+        """Close what is open of targets that are watched no longer: nobody will ever judge it again."""
+        gone = FINDING.c.closed_at.is_(None) & FINDING.c.target.not_in(list(targets))
+        with transaction(self._engine) as connection:
+            connection.execute(update(FINDING).where(gone).values(closed_at=at))
+
     def settle(self, target: str, flips: Iterable[Flip], outgoing: Iterable[Outgoing], at: float) -> None:
         """Keep flips together with the messages about them: both or neither."""
         messages = [{**asdict(one), "at": at, "next_at": at, "attempts": 0, "error": ""} for one in outgoing]

@@ -23,7 +23,11 @@ class Store:
     def where(self) -> str:
         """The database's file, or its URL without the password."""
         url = self._engine.url
-        return url.database or "" if url.get_backend_name() == "sqlite" else url.render_as_string(hide_password=True)
+        return (
+            url.database or ""
+            if url.get_backend_name() == "sqlite"
+            else url.set(query={}).render_as_string(hide_password=True)
+        )
 
     def claim(self) -> None:
         """Take the store for a serving monitor; raises StoreError if another one serves on it.
