@@ -4,6 +4,7 @@ import json
 import sqlite3
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -182,16 +183,15 @@ async def test_a_new_process_delivers_what_the_old_one_left(store: Store, file: 
 async def test_delivered_but_unmarked_is_not_sent_again(file: Path, store: Store, receivers: Receivers) -> None:
     """When the store cannot note a delivery, the message is not sent a second time."""
     put(store, ("team", "down"))
-    with sqlite3.connect(file) as direct:
+    with closing(sqlite3.connect(file, isolation_level=None)) as direct:
         direct.execute("CREATE TRIGGER full BEFORE UPDATE ON delivery BEGIN SELECT RAISE(ABORT, 'disk is full'); END")
     async with httpx.AsyncClient(transport=httpx.MockTransport(receivers)) as client:
         delivery = Delivery(store, SINKS, client, receivers.count)
         for _ in range(3):
             with pytest.raises(StoreError):
                 await delivery.once()
-        with sqlite3.connect(file) as direct:
+        with closing(sqlite3.connect(file, isolation_level=None)) as direct:
             direct.execute("DROP TRIGGER full")
-        direct.close()
         await delivery.once()
 
     assert [("team", "down")] == receivers.got

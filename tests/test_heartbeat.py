@@ -2,6 +2,7 @@
 
 import sqlite3
 import time
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
@@ -127,14 +128,14 @@ async def test_unusable_store_costs_history_not_the_watch(tmp_path: Path) -> Non
     path = tmp_path / "m.db"
     async with simulated() as server, world(path, server.url) as here:
         await here.beat()
-        with sqlite3.connect(path) as direct:
+        with closing(sqlite3.connect(path, isolation_level=None)) as direct:
             direct.execute("ALTER TABLE sample RENAME TO hidden")
             direct.execute("ALTER TABLE finding RENAME TO hidden_too")
         server.turn(metrics_status=500)
         for _ in range(3):
             broken = await here.beat()
         stored_then = here.shown(catalog.STORE_SUCCESS)
-        with sqlite3.connect(path) as direct:
+        with closing(sqlite3.connect(path, isolation_level=None)) as direct:
             direct.execute("ALTER TABLE hidden RENAME TO sample")
             direct.execute("ALTER TABLE hidden_too RENAME TO finding")
         mended = await here.beat()

@@ -1,6 +1,7 @@
 """What a newcomer does wrong, and what servers do wrong: each situation has its exact message in tests/inputs/."""
 
 import asyncio
+import re
 import signal
 import sqlite3
 import subprocess
@@ -120,7 +121,7 @@ async def run(command: str, store: Path, env: dict[str, str] | None = None) -> t
 
 def worded(command: str, code: int, printed: str, **hidden: str) -> str:
     """Write a command, its exit code and its output as a golden has them: what differs between runs is named."""
-    text = f"$ monitor {command}\n{printed}exit {code}\n"
+    text = re.sub(r"-\s+\d+\.\d  ", "-  LAG  ", f"$ monitor {command}\n{printed}exit {code}\n")
     for name, value in hidden.items():
         text = text.replace(value, name)
     return "\n".join(line.rstrip() for line in text.splitlines()) + "\n"
