@@ -23,8 +23,9 @@ from monitor.delivery import Delivery
 from monitor.detect.verdict import Policy
 from monitor.export import Board, Periods
 from monitor.health import Patience
-from monitor.heartbeat import REMOTE, Heart, Local, Node, Pulse, every
+from monitor.heartbeat import REMOTE, Heart, Local, Pulse
 from monitor.model import Flip
+from monitor.node import Node, every
 from monitor.parts import canary, client, is_local, node_looks
 from monitor.settings import Settings, SettingsError, Target
 from monitor.store.outbox import Outgoing

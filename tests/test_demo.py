@@ -9,7 +9,7 @@ from monitor import catalog
 from monitor.collect import ascend, host, sophgo
 from monitor.demo.scene import build, set_governor
 from monitor.demo.story import staged
-from monitor.settings import load
+from monitor.settings_source import load
 
 
 def test_scene(tmp_path: Path) -> None:

@@ -16,8 +16,8 @@ from world import NAME, never, world
 from monitor import catalog
 from monitor.canary.stopwatch import Stopwatch
 from monitor.collect.registry import run
-from monitor.heartbeat import NODE, Node, every
 from monitor.model import Fact, Reading
+from monitor.node import NODE, Node, every
 from monitor.store.store import Store
 from monitor.tuning import Change
 

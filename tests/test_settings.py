@@ -7,7 +7,8 @@ from goldens import compare
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.settings import NOT_YET, Settings, SettingsError, Target, duration, load
+from monitor.settings import NOT_YET, Settings, SettingsError, Target, duration
+from monitor.settings_source import load
 
 CONFIG = Path(__file__).parent / "config"
 BAD = sorted(path.stem for path in CONFIG.glob("bad-*.toml"))

@@ -11,7 +11,8 @@ from typing import Any
 import click
 
 from monitor.model import Fact, Probe, Reading, Snapshot
-from monitor.settings import Settings, SettingsError, Target, load
+from monitor.settings import Settings, SettingsError, Target
+from monitor.settings_source import load
 from monitor.store.store import Store
 
 Command = Callable[..., Any]
