@@ -78,10 +78,20 @@ def _of_sample(sample: Sequence[Probe]) -> list[str]:
         last = failed[-1]
         reasons.append(f"{len(failed)} of {len(sample)} probes failed (last: {last.outcome}: {last.detail})")
     if len(doubtful) > MOST_UNUSABLE * len(sample):
-        reasons.append(f"{len(doubtful)} of {len(sample)} probes could not be used ({unusable(doubtful[-1])})")
+        reasons.append(f"{len(doubtful)} of {len(sample)} probes could not be used: {_why_unusable(doubtful)}")
     if not reasons and biggest < MIN_SAMPLES:
         reasons.append(f"{biggest} comparable probes are too few: {MIN_SAMPLES} are needed, raise --requests or --last")
     return reasons
+
+
+def _why_unusable(doubtful: Sequence[Probe]) -> str:
+    late = [probe.lag for probe in doubtful if lagged(probe)]
+    if not late:
+        return unusable(doubtful[-1])
+    return (
+        f"the monitor's own loop lagged by up to {max(late) * 1e3:.0f} ms, so the figures would be its own; "
+        "free some CPU for it, or run it on another machine"
+    )
 
 
 @dataclass(frozen=True, slots=True)

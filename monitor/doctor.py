@@ -14,8 +14,8 @@ from monitor.canary.stopwatch import Stopwatch
 from monitor.collect import command, vllm
 from monitor.collect.registry import TOOL_COLLECTORS, Look, run
 from monitor.model import Snapshot
-from monitor.parts import LOOPBACK, canary, client, node_looks
-from monitor.settings import Settings, SettingsError, Target
+from monitor.parts import canary, client, node_looks
+from monitor.settings import LOOPBACK, Settings, SettingsError, Target
 from monitor.store.schema import StoreError
 from monitor.store.store import Store
 
@@ -77,7 +77,9 @@ async def _target(settings: Settings, name: str, target: Target, *, in_container
     async with connection:
         snapshot = await run("vllm", partial(vllm.look, connection), LIMIT)
         if not snapshot.ok:
-            yield Check(label, works=False, says=snapshot.error, add=_advice(target, in_container=in_container))
+            yield Check(
+                label, works=False, says=snapshot.error, add=_advice(target, snapshot.error, in_container=in_container)
+            )
             return
         yield Check(label, works=True, says=f"{target.url} answers, vLLM {_fact(snapshot, catalog.VERSION)}")
         yield _metrics(label, snapshot)
@@ -94,8 +96,8 @@ async def _target(settings: Settings, name: str, target: Target, *, in_container
         )
 
 
-def _advice(target: Target, *, in_container: bool) -> str:
-    if in_container and urlsplit(target.url).hostname in LOOPBACK:
+def _advice(target: Target, error: str, *, in_container: bool) -> str:
+    if in_container and "refused" in error and urlsplit(target.url).hostname in LOOPBACK:
         return (
             "inside a container localhost is the container itself: use the server's service name, "
             "or http://host.docker.internal:PORT"

@@ -13,9 +13,8 @@ from monitor.canary.stopwatch import Stopwatch
 from monitor.collect import command, host, vllm
 from monitor.collect.fetch import LookError
 from monitor.collect.registry import NODE_COLLECTORS, TOOL_COLLECTORS, Look, Seen
-from monitor.settings import Settings, Target
+from monitor.settings import LOOPBACK, Settings, Target
 
-LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 NEIGHBOURS = {*LOOPBACK, "host.docker.internal", "host.containers.internal"}
 
 

@@ -122,7 +122,7 @@ async def _target_parts(process: _Process, name: str, target: Target, connection
         board.events.skipped(name, bird.take_skipped())
 
     options = settings.canary
-    paused = partial(_paused, process.store, target.url)
+    paused = partial(_paused, process.store, target.endpoint)
     return [
         every(settings.heartbeat.every, once, partial(board.events.late, name)),
         *(bird.run(profile, options.every, options.max_tokens_per_minute, paused) for profile in options.profiles),
@@ -139,7 +139,7 @@ def pulse(name: str, target: Target, settings: Settings) -> Pulse:
     policy = Policy(settings.alert.opens_after, STALE_PROBES * max(settings.canary.every, SPARING / 5))
     patience = Patience(settings.alert.opens_after, target.startup_grace)
     return Pulse(
-        name, target.url, target.model, tuple(settings.canary.profiles), settings.heartbeat.every, policy, patience
+        name, target.endpoint, target.model, tuple(settings.canary.profiles), settings.heartbeat.every, policy, patience
     )
 
 

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -15,6 +16,7 @@ from pydantic import (
 )
 
 DEFAULT_URL = "http://localhost:8000"
+LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 NOT_YET = (
     "alert.false_pages_per_30_days",
@@ -52,6 +54,10 @@ def address(url: str) -> str:
     """Refuse what is no address, and credentials in one: addresses are shown in metrics and logs."""
     if not re.fullmatch(r"https?://[^/\s@?#]+(/[^\s@?#]*)?", url):
         raise ValueError("not an address: write it like http://localhost:8000; credentials go into api_key_file")
+    try:
+        _ = urlsplit(url).port
+    except ValueError:
+        raise ValueError("not an address: its port is no number up to 65535") from None
     return url.rstrip("/")
 
 
@@ -82,6 +88,14 @@ class Target(_Section):
     log_file: str = ""
     mlnode_url: str = ""
     startup_grace: Duration = Field(1800.0)
+
+    @property
+    def endpoint(self) -> str:
+        """The address that a baseline is captured for; the loopback's names are one, however they are spelt."""
+        parts = urlsplit(self.url)
+        port = f":{parts.port}" if parts.port else ""
+        host = "localhost" if parts.hostname in LOOPBACK else parts.hostname
+        return f"{parts.scheme}://{host}{port}{parts.path}"
 
     def key(self) -> str:
         """Read the API key; raises SettingsError if it cannot be read or sent."""

@@ -23,7 +23,7 @@ from monitor.cli.app import app
 from monitor.cli.config import metrics_page
 from monitor.importers import own
 from monitor.model import Baseline, Context, Load, Probe
-from monitor.settings import Canary
+from monitor.settings import Canary, Target
 from monitor.store.store import Store
 
 KNOBS = {"ttft": 0.05, "tpot": 0.001, "jitter": 0.0}
@@ -276,7 +276,7 @@ def test_capture_in_words(cli: Cli) -> None:
     assert f"Baseline '{found['name']}' of tiny is active. It can detect:" in lines
     assert ["Successful", "requests"] in [line.split()[:2] for line in lines]
     store = Store(cli.store_url)
-    held = store.history.paused(cli.url, time.time())
+    held = store.history.paused(Target(url=cli.url).endpoint, time.time())
     store.close()
     assert not held
 
@@ -336,7 +336,7 @@ def test_capture_from_history(cli: Cli) -> None:
 
     assert 30 == document["benchmark"]["completed"]
     found = own.read(cli.run("baseline", "export", "then").stdout)
-    assert Context("tiny", cli.url) == found.context
+    assert Context("tiny", Target(url=cli.url).endpoint) == found.context
     assert tuple(one.at for one in reversed(made)) == found.series[0].times
 
 
@@ -401,7 +401,7 @@ def test_show(cli: Cli, captured: tuple[Any, Baseline]) -> None:
     assert {"baseline": printed["baseline"], "detects": printed["detects"]} == shown
 
     lines = cli.run("baseline", "show", "good-day").stdout.splitlines()
-    assert lines[0].startswith(f"good-day: tiny at {cli.url}, captured ")
+    assert lines[0].startswith(f"good-day: tiny at {Target(url=cli.url).endpoint}, captured ")
     assert any(line.split()[:1] == ["TTFT"] for line in lines)
 
 

@@ -18,6 +18,7 @@ from monitor.canary.stopwatch import Stopwatch
 from monitor.collect.registry import run
 from monitor.model import Fact, Reading
 from monitor.node import NODE, Node, every
+from monitor.settings import Target
 from monitor.store.store import Store
 from monitor.tuning import Change
 
@@ -325,7 +326,7 @@ async def test_capture_of_another_process_is_no_user(tmp_path: Path) -> None:
     """The canaries of a capture under way are not counted as users."""
     async with simulated() as server, world(tmp_path / "m.db", server.url) as here:
         await here.beat()
-        here.store.history.pause(server.url, "capture", time.time(), time.time() + 60)
+        here.store.history.pause(Target(url=server.url).endpoint, "capture", time.time(), time.time() + 60)
         async with httpx.AsyncClient(base_url=server.url) as capture:
             await capture.post("/v1/chat/completions", json=ASK)
         beat = await here.beat()

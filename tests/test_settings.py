@@ -310,3 +310,10 @@ def test_keys_without_effect_exist(key: str) -> None:
     node = Settings().model_dump()
     for part in key.split("."):
         node = next(iter(node.values())) if part == "*" else node[part]
+
+
+def test_loopback_is_one_endpoint() -> None:
+    """However the loopback is spelt, its server is one to a baseline; other hosts are what they are."""
+    urls = ("http://localhost:8000", "http://127.0.0.1:8000/", "http://[::1]:8000", "https://vllm/api")
+
+    assert ["http://localhost:8000"] * 3 + ["https://vllm/api"] == [Target(url=url).endpoint for url in urls]

@@ -67,7 +67,7 @@ class World:
     async def capture(self, name: str, requests: int = 40) -> None:
         """Capture a baseline by sending."""
         sample = await capture.probes(self.canary, "short", requests, 1e3, lambda _probe: None)
-        context = Context("tiny", self.url)
+        context = Context("tiny", Target(url=self.url).endpoint)
         self.store.baselines.save(capture.make(name, context, sample, tuple(self.facts), (), time.time()))
 
     def shown(self, metric: str) -> dict[tuple[tuple[str, str], ...], float]:

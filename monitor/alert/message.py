@@ -28,7 +28,7 @@ def message(target: str, flip: Flip, also: Sequence[str] = (), changed: Sequence
         "kind": finding.kind,
         "severity": finding.severity,
         "subject": finding.subject,
-        "summary": finding.summary,
+        "summary": finding.summary if flip.opened else f"resolved: {finding.summary}",
         "also": list(also),
         "changed": list(changed),
         "remedy": finding.remedy,

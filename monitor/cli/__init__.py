@@ -5,12 +5,16 @@ import sys
 import traceback
 from types import TracebackType
 
-from monitor.cli.app import app
+INTERRUPTED = 130
 
 
 def main() -> None:
     """Run the command line. Exit codes: 0 fine, 1 findings, 2 our own fault."""
     sys.excepthook = _crash
+    try:
+        from monitor.cli.app import app  # noqa: PLC0415 - a second of imports, during which Ctrl-C must be quiet, too
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
     app(prog_name="monitor")
 
 

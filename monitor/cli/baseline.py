@@ -162,8 +162,10 @@ def use(name: str, file: Path | None) -> None:
 @config_option
 def drop(name: str, file: Path | None) -> None:
     with open_store(settings(file)) as store:
+        active = any(info.active for info in store.baselines.all() if info.name == name)
         store.baselines.drop(name)
-    click.echo(f"{name} is gone")
+    rest = "; it was the active one: nothing is judged until monitor baseline use NAME" if active else ""
+    click.echo(f"{name} is gone{rest}")
 
 
 @baseline.command(

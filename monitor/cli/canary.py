@@ -26,6 +26,7 @@ from monitor.cli.tables import benchmark_table, console
 from monitor.collect import vllm
 from monitor.collect.fetch import LookError
 from monitor.collect.registry import run
+from monitor.detect.strata import lagged
 from monitor.model import Probe, Snapshot
 from monitor.parts import canary as make_canary
 from monitor.parts import client
@@ -92,7 +93,7 @@ def _print_probes(probes: list[Probe]) -> None:
             f"{value * 1e3:.1f}" if value is not None else "-" for value in (probe.ttft, probe.tpot, probe.e2e)
         ]
         tokens = [str(count) if count is not None else "-" for count in (probe.prompt_tokens, probe.output_tokens)]
-        note = probe.detail or ("warm-up" if probe.warmup else "")
+        note = probe.detail or ("warm-up" if probe.warmup else "lagged: not judged" if lagged(probe) else "")
         table.add_row(probe.outcome, *latencies, *tokens, f"{probe.lag * 1e3:.1f}", note)
     console().print(table)
     if any(probe.outcome == "ok" for probe in probes):

@@ -30,6 +30,7 @@ from monitor.cli.options import (
 from monitor.cli.tables import benchmark_table, console
 from monitor.collect import vllm
 from monitor.collect.registry import Look, run
+from monitor.detect.strata import lagged
 from monitor.detect.verdict import MIN_SAMPLES
 from monitor.model import Baseline, Context, Fact, Probe
 from monitor.parts import canary as make_canary
@@ -113,7 +114,7 @@ class Session:
             before = await _facts(self._chosen, self._target, connection)
             bird = make_canary(self._chosen, connection, Stopwatch())
             snapshot = await run("vllm", partial(vllm.look, connection), LIMIT)
-            context = Context(introduce(bird, snapshot, self._target), self._target.url)
+            context = Context(introduce(bird, snapshot, self._target), self._target.endpoint)
             with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True) as progress:
                 task = progress.add_task("capturing", total=self._requests)
                 self._hold(LEASE)
@@ -133,7 +134,7 @@ class Session:
     def _hold(self, seconds: float) -> None:
         now = time.time()
         until = now + seconds + self._chosen.canary.timeout if seconds else now
-        self._store.history.pause(self._target.url, "capture", now, until)
+        self._store.history.pause(self._target.endpoint, "capture", now, until)
 
 
 async def _from_history(
@@ -147,7 +148,7 @@ async def _from_history(
         sample = capture.counted([probe for probe in stored if probe.model == model])
         facts = await _facts(chosen, target, connection)
     changed = store.history.changes(target_name, since)
-    return capture.make(name, Context(model, target.url), sample, facts, changed, time.time()), sample
+    return capture.make(name, Context(model, target.endpoint), sample, facts, changed, time.time()), sample
 
 
 async def _facts(chosen: Settings, target: Target, connection: httpx.AsyncClient) -> tuple[Fact, ...]:
@@ -159,12 +160,15 @@ async def _facts(chosen: Settings, target: Target, connection: httpx.AsyncClient
 
 
 def _print_captured(made: Baseline, sample: tuple[Probe, ...], *, as_json: bool) -> None:
-    result, sees = capture.benchmark(sample), capture.resolution(made)
+    spoiled = sum(lagged(probe) for probe in sample)
+    result, sees = capture.benchmark([probe for probe in sample if not lagged(probe)]), capture.resolution(made)
     if as_json:
         print_json({"baseline": summary(made), "benchmark": asdict(result), "detects": sees})
         return
     out = console()
     out.print(benchmark_table(result))
+    if spoiled:
+        out.print(f"{spoiled} more were left out: the monitor's own loop lagged, because this machine is busy")
     out.print(f"Baseline {made.name!r} of {made.context.model} is active. It can detect:")
     for line in sees:
         out.print(f"  {line}")

@@ -85,7 +85,7 @@ def check(  # one parameter per option
 
 def _baselines(chosen: Settings) -> dict[str, Baseline | None]:
     with open_store(chosen) as store:
-        return {name: store.baselines.active(target.url) for name, target in chosen.target.items()}
+        return {name: store.baselines.active(target.endpoint) for name, target in chosen.target.items()}
 
 
 async def _check_all(chosen: Settings, active: dict[str, Baseline | None], requests: int) -> list[Result]:

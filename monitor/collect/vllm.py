@@ -106,7 +106,8 @@ async def scrape(client: httpx.AsyncClient, wanted: Iterable[str]) -> tuple[Samp
     # Multi-process expositions cannot be filtered, and the Rust front end has no mounted app.
     whole = await get(client, "/metrics")
     if whole.status != httpx.codes.OK:
-        raise LookError(f"{client.base_url} answers HTTP {whole.status} to /metrics; is this a vLLM server?")
+        hint = "leave /v1 off the url" if client.base_url.path.rstrip("/").endswith("/v1") else "is this a vLLM server?"
+        raise LookError(f"{client.base_url} answers HTTP {whole.status} to /metrics; {hint}")
     if whole.text.lstrip()[:1] == "<":
         raise LookError(f"{client.base_url} answers HTML to /metrics; is this a vLLM server?")
     return parse(whole.text, wanted)
