@@ -8,12 +8,15 @@ from statistics import fmean, median
 
 from monitor import catalog
 from monitor.canary.canary import WARMUP, Canary
-from monitor.detect.strata import lagged, series, unusable
+from monitor.detect.answers import answers
+from monitor.detect.strata import RATIOS, lagged, series, title, unusable
 from monitor.detect.verdict import HUMBLE_EFFECT, HUMBLE_SPAN, MIN_SAMPLES, ruler
 from monitor.model import Baseline, Context, Fact, Probe
 from monitor.stats import quantile
 from monitor.tuning import Change
 
+EXTRAS = 3
+"""Probes of each profile that is captured beside those that are watched."""
 MOST_FAILED = 0.05
 """A larger share of failed probes makes the sample a sample of trouble."""
 MOST_UNUSABLE = 0.5
@@ -48,10 +51,28 @@ async def probes(
     return tuple(kept)
 
 
-def make(
-    name: str, context: Context, sample: Sequence[Probe], facts: tuple[Fact, ...], changed: Iterable[Change], at: float
+async def extras(canary: Canary, profiles: Iterable[str], done: Callable[[Probe], None]) -> tuple[Probe, ...]:
+    """Send a few probes of the profiles that are not watched: what caching and other prompts do is then known."""
+    kept = []
+    for profile in profiles:
+        for _ in range(EXTRAS):
+            kept.append(await canary.probe(profile))
+            done(kept[-1])
+    return tuple(kept)
+
+
+def make(  # what a baseline is made of
+    name: str,
+    context: Context,
+    sample: Sequence[Probe],
+    facts: tuple[Fact, ...],
+    changed: Iterable[Change],
+    at: float,
+    beside: Sequence[Probe] = (),
 ) -> Baseline:
     """Make a baseline of a sample, unless what changed meanwhile or the sample itself forbids it.
+
+    `beside` are probes of other profiles, which are kept too and forbid nothing.
 
     Raises:
         CaptureError: with every reason.
@@ -61,7 +82,8 @@ def make(
     reasons += [f"{change} meanwhile" for change in changed if change.fact in IDENTITY]
     if reasons:
         raise CaptureError("no baseline was captured: " + "; ".join(reasons))
-    return Baseline(name, context, at, series(sample), facts)
+    everything = (*sample, *beside)
+    return Baseline(name, context, at, series(everything), facts, answers=answers(everything))
 
 
 def counted(sample: Iterable[Probe]) -> tuple[Probe, ...]:
@@ -117,6 +139,49 @@ class Benchmark:
     itl: Latency
 
 
+@dataclass(frozen=True, slots=True)
+class Medians:
+    """The medians of one profile's probes, in seconds but for the ratio; None where nothing was measured."""
+
+    profile: str
+    completed: int
+    failed: int
+    ttft: float | None
+    tpot: float | None
+    itl_max: float | None
+    cold_ttft: float | None
+    warm_ratio: float | None
+    detail: str
+
+
+def medians(sample: Iterable[Probe]) -> tuple[Medians, ...]:
+    """Summarise probes by profile, in the order in which they come."""
+    by_profile: dict[str, list[Probe]] = {}
+    for probe in sample:
+        by_profile.setdefault(probe.profile, []).append(probe)
+    return tuple(_medians(profile, probes) for profile, probes in by_profile.items())
+
+
+def _medians(profile: str, sample: Sequence[Probe]) -> Medians:
+    good = [probe for probe in sample if probe.outcome == "ok"]
+
+    def middle(metric: str) -> float | None:
+        known = [value for probe in good if (value := getattr(probe, metric)) is not None]
+        return median(known) if known else None
+
+    return Medians(
+        profile=profile,
+        completed=len(good),
+        failed=len(sample) - len(good),
+        ttft=middle("ttft"),
+        tpot=middle("tpot"),
+        itl_max=middle("itl_max"),
+        cold_ttft=middle("cold_ttft"),
+        warm_ratio=middle("warm_ratio"),
+        detail=next((probe.detail for probe in sample if probe.outcome != "ok"), ""),
+    )
+
+
 def benchmark(sample: Sequence[Probe]) -> Benchmark:
     """Summarise probes as `vllm bench serve` does: ITL over all gaps, the others over requests."""
     good = [probe for probe in sample if probe.outcome == "ok"]
@@ -138,11 +203,16 @@ def _latency(values: Iterable[float | None]) -> Latency:
     return Latency(fmean(known), median(known), quantile(known, 0.99)) if known else Latency(None, None, None)
 
 
+def figure(metric: str, value: float) -> str:
+    """Write a figure with its unit."""
+    return f"{value:.3f}" if metric in RATIOS else f"{value * 1e3:.4g} ms"
+
+
 def resolution(baseline: Baseline) -> list[str]:
     """Say what a baseline can detect, per metric and stratum, and what keeps it humble."""
     measure = ruler(baseline)
     lines = [
-        f"{metric.upper()} {yardstick.typical * 1e3:.4g} ms, from {yardstick.gate - 1:+.0%} ({stratum})"
+        f"{title(metric)} {figure(metric, yardstick.typical)}, from {yardstick.gate - 1:+.0%} ({stratum})"
         for (metric, stratum), yardstick in sorted(measure.yardsticks.items())
     ]
     if any(yardstick.humble for yardstick in measure.yardsticks.values()):

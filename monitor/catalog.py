@@ -43,6 +43,13 @@ VLLM_INFO = _metric(
 VLLM_START = _metric(
     "vllm_start_time_seconds", "gauge", "When the API server's process started; absent with several of them.", "target"
 )
+STATE = _metric(
+    "vllm_state",
+    "gauge",
+    "1 for the state the server is in, 0 for the others: alive, starting, asleep, saturated, hung, dead or waiting.",
+    "target", "state",
+)  # fmt: skip
+RESTARTS = _metric("vllm_restarts_total", "counter", "Restarts of the server that this monitor saw.", "target")
 AWAKE = _metric(
     "vllm_awake",
     "gauge",
@@ -75,6 +82,12 @@ PREEMPTIONS = _metric("vllm_preemptions_total", "counter", "Requests preempted b
 PROMPT_TOKENS = _metric(
     "vllm_prompt_tokens_total", "counter", "Prompt tokens processed, our own canaries' included.", "target", "engine"
 )
+ENGINE_STEPS = _metric(
+    "vllm_engine_steps_total",
+    "counter",
+    "Steps the engine made: its heartbeat. It must grow while requests run or wait.",
+    "target", "engine",
+)  # fmt: skip
 GENERATION_TOKENS = _metric(
     "vllm_generation_tokens_total", "counter", "Tokens generated, our own canaries' included.", "target", "engine"
 )
@@ -116,6 +129,12 @@ CANARY_LAST_E2E = _metric(
 CANARY_ITL_MAX = _metric(
     "canary_itl_max_seconds", "gauge", "Longest ITL of the last probe; absent if it failed.", "target", "profile"
 )
+CANARY_WARM_RATIO = _metric(
+    "canary_warm_ratio",
+    "gauge",
+    "TTFT of a long prompt just seen / TTFT of the same prompt cold: near 1 where nothing is cached.",
+    "target", "profile",
+)  # fmt: skip
 CANARY_TTFT = _metric("canary_ttft_seconds", "histogram", "TTFT of successful probes.", "target", "profile")
 CANARY_TPOT = _metric("canary_tpot_seconds", "histogram", "TPOT of successful probes.", "target", "profile")
 CANARY_PROBES = _metric("canary_probes_total", "counter", "Probes sent.", "target", "profile")
@@ -152,6 +171,13 @@ JUDGED = _metric(
 UNJUDGED_INFO = _metric(
     "unjudged_info", "gauge", "Always 1; why the metric cannot be judged now.", "target", "metric", "profile", "reason"
 )
+MUTED = _metric("muted", "gauge", "Whether the target is muted (1) or not (0).", "target")
+ANNOTATION = _metric(
+    "annotation_timestamp_seconds",
+    "gauge",
+    "When something happened that an operator told with `monitor annotate`; the newest of the last day.",
+    "target", "annotation",
+)  # fmt: skip
 FINDING_ACTIVE = _metric(
     "finding_active",
     "gauge",

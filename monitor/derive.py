@@ -64,12 +64,16 @@ def means(gained: Values, at: float) -> tuple[Reading, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """What two looks at one server say together: readings to show, samples to keep, and whether it restarted."""
+    """What two looks at one server say together: readings to show, samples to keep, and whether it restarted.
+
+    `users_rate` is the tokens a second, read and written, that users had; None where our own are among them.
+    """
 
     users: Users
     readings: tuple[Reading, ...]
     samples: tuple[Reading, ...]
     restarted: bool
+    users_rate: float | None = None
 
 
 def interval(previous: Snapshot | None, snapshot: Snapshot, users: Users, *, clean: bool) -> Interval:
@@ -78,14 +82,26 @@ def interval(previous: Snapshot | None, snapshot: Snapshot, users: Users, *, cle
         return Interval(users, (up(snapshot), *users.readings(snapshot.at)), (), restarted=False)
     before, now = values(previous.readings if previous else ()), values(snapshot.readings)
     gained = growth(before, now)
-    restarted = gained is None or _started(before) not in {None, _started(now)}
+    restarted = gained is None or (None not in {_started(before), _started(now)} and _started(before) != _started(now))
     usable = gained if gained and clean and not restarted else {}
     users = users.grown(users_growth(usable))
     ratios = hit_ratios(usable, snapshot.at)
     direct = tuple(reading for reading in snapshot.readings if not reading.metric.startswith(USERS))
     judged = tuple(reading for reading in direct if catalog.METRICS[reading.metric].worse)
     samples = (*judged, *ratios, *means(usable, snapshot.at))
-    return Interval(users, (*direct, *ratios, *users.readings(snapshot.at)), samples, restarted)
+    rate = _rate(usable, snapshot.at - previous.at) if previous and usable else None
+    return Interval(users, (*direct, *ratios, *users.readings(snapshot.at)), samples, restarted, rate)
+
+
+def total(known: Values, *metrics: str) -> float | None:
+    """Sum metrics over their engines; None where nothing of them is known."""
+    found = [value for (metric, _), value in known.items() if metric in metrics]
+    return sum(found) if found else None
+
+
+def _rate(gained: Values, seconds: float) -> float | None:
+    tokens = total(gained, catalog.PROMPT_TOKENS, catalog.GENERATION_TOKENS)
+    return tokens / seconds if tokens is not None and seconds > 0 else None
 
 
 def _started(known: Values) -> float | None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from monitor import catalog
+from monitor.canary.canary import Server
 from monitor.canary.stopwatch import Stopwatch
 from monitor.collect import command, vllm
 from monitor.collect.registry import TOOL_COLLECTORS, Look, run
@@ -88,8 +89,8 @@ async def _target(settings: Settings, name: str, target: Target, *, in_container
             yield Check(f"{label} model", works=False, says=_why(snapshot, catalog.MODEL), add="set model, or a key")
             return
         bird = canary(settings, connection, Stopwatch())
-        bird.serves(model, _fact(snapshot, catalog.VERSION))
-        probe = await bird.probe("short")
+        bird.serves(Server(model, _fact(snapshot, catalog.VERSION)))
+        probe = await bird.probe(settings.canary.profiles[0])
         says = f"{model} answers" if probe.outcome == "ok" else f"{probe.outcome}: {probe.detail}"
         yield Check(
             f"{label} canary", probe.outcome == "ok", says, "" if probe.outcome == "ok" else "see the server's log"

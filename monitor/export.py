@@ -11,7 +11,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from monitor import catalog
-from monitor.model import Beat, OpenFinding, Probe, Reading, Snapshot
+from monitor.model import STATES, Beat, OpenFinding, Probe, Reading, Snapshot
 
 STALE_BEATS = 3
 """After so many missed intervals readings are no longer shown: an old value must not pass for a live one."""
@@ -24,6 +24,9 @@ TTFT_BUCKETS = (
     *(1, 1.5, 2, 3, 5, 7.5, 10, 15, 20, 30, 60, 120),
 )
 TPOT_BUCKETS = (0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.04, 0.05, 0.075, 0.1, 0.2, 0.5, 1, 2)
+
+MOST_NOTES = 5
+"""Annotations that are shown: their texts are labels, which must stay few."""
 
 Points = Iterator[tuple[str, Mapping[str, str], float]]
 
@@ -48,6 +51,7 @@ class Events:
         self._tokens = _counter(catalog.CANARY_TOKENS, registry)
         self._ttft = _histogram(catalog.CANARY_TTFT, TTFT_BUCKETS, registry)
         self._tpot = _histogram(catalog.CANARY_TPOT, TPOT_BUCKETS, registry)
+        self._restarts = _counter(catalog.RESTARTS, registry)
         self._late = _counter(catalog.HEARTBEAT_LATE, registry)
         self._deliveries = _counter(catalog.DELIVERIES, registry)
         self._delivery_failures = _counter(catalog.DELIVERY_FAILURES, registry)
@@ -68,6 +72,10 @@ class Events:
         """Count probes that were due and not sent."""
         for (profile, reason), count in skipped.items():
             self._skipped.labels(target, profile, reason).inc(count)
+
+    def restarted(self, target: str) -> None:
+        """Count a restart of the server."""
+        self._restarts.labels(target).inc()
 
     def late(self, target: str) -> None:
         """Count a heartbeat that could not begin in time."""
@@ -102,6 +110,8 @@ class Board(Collector):
         self._beats[beat.target] = beat
         self._stored[beat.target] = stored
         self._note_looks(beat.target, beat.snapshots)
+        if beat.restarted:
+            self.events.restarted(beat.target)
         for probe in beat.probes:
             self._probes[beat.target, probe.profile] = probe
             if probe.outcome == "ok":
@@ -194,6 +204,7 @@ class Board(Collector):
         yield catalog.STORE_SUCCESS, {"target": beat.target}, float(self._stored[beat.target])
         if self._young(beat.at, STALE_BEATS * self._periods.beat):
             yield catalog.HEARTBEAT_TOOK, {"target": beat.target}, beat.took
+            yield from _state_points(beat)
             yield from _snapshot_points(beat.target, beat.snapshots)
             yield from _reading_points(beat.target, beat.readings)
             yield from _judgement_points(beat)
@@ -209,6 +220,7 @@ class Board(Collector):
                 (catalog.CANARY_LAST_TPOT, probe.tpot),
                 (catalog.CANARY_LAST_E2E, probe.e2e),
                 (catalog.CANARY_ITL_MAX, probe.itl_max),
+                (catalog.CANARY_WARM_RATIO, probe.warm_ratio),
             )
             yield from ((name, pairs, value) for name, value in values if value is not None)
 
@@ -221,6 +233,19 @@ def _snapshot_points(target: str, snapshots: Iterable[Snapshot]) -> Points:
         for fact in snapshot.facts:
             if fact.value is not None:
                 yield catalog.FACT_INFO, {"target": target, "fact": fact.name, "value": fact.value}, 1.0
+
+
+def _state_points(beat: Beat) -> Points:
+    for state in STATES:
+        yield catalog.STATE, {"target": beat.target, "state": state}, float(state == beat.state)
+    yield catalog.MUTED, {"target": beat.target}, float(beat.muted_until is not None)
+    notes: dict[str, float] = {}
+    for note in (event for event in beat.events if event.kind == "annotation"):
+        text = note.text[:LONGEST_VALUE]
+        notes.pop(text, None)  # what is told again is one series, with its newest moment
+        notes[text] = note.at
+    for text, at in [*notes.items()][-MOST_NOTES:]:
+        yield catalog.ANNOTATION, {"target": beat.target, "annotation": text}, at
 
 
 def _reading_points(target: str, readings: Iterable[Reading]) -> Points:

@@ -1,10 +1,11 @@
-"""What looks and probes say about health: dead, never seen, canary failing, metrics missing; the root cause only."""
+"""What looks and probes say about health: dead, hung, saturated, never seen, metrics missing; the root cause only."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from monitor import catalog
-from monitor.model import Finding, Probe, Severity, Snapshot
+from monitor import catalog, liveness
+from monitor.derive import total, values
+from monitor.model import Finding, Probe, Severity, Snapshot, State
 
 FAILING = 3
 """So many failed probes in a row are a finding: one or two may be a restart or a hiccup."""
@@ -12,11 +13,12 @@ FAILING = 3
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """What is remembered between beats: was the server ever seen, since when it is lost, the last probes' outcomes."""
+    """What is remembered between beats: was the server ever seen, since when it is lost, its engine and probes."""
 
     seen: bool = False
     lost_at: float | None = None
     probes: tuple[Probe, ...] = ()
+    engine: liveness.Engine = field(default_factory=liveness.Engine)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,43 +29,81 @@ class Patience:
     startup_grace: float
 
 
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The state the server is in, what is wrong, and the keys that could be judged."""
+
+    state: State
+    findings: tuple[Finding, ...]
+    judged: frozenset[str]
+
+
 def remembered(health: Health, snapshot: Snapshot, probes: Sequence[Probe]) -> Health:
-    """Take one beat in."""
+    """Take one beat in; of an engine that sleeps, or a process that is gone, what was before says nothing more."""
+    seen = health.seen or snapshot.ok
     lost_at = None if snapshot.ok else health.lost_at or snapshot.at
-    return Health(health.seen or snapshot.ok, lost_at, (*health.probes, *probes)[-FAILING:])
+    if snapshot.refused or is_asleep(snapshot):
+        return Health(seen, lost_at)
+    engine = liveness.watched(health.engine, snapshot, probes)
+    return Health(seen, lost_at, (*health.probes, *probes)[-FAILING:], engine)
 
 
-def findings(
-    health: Health, target: str, snapshot: Snapshot, patience: Patience, *, process: bool
-) -> tuple[Finding, ...]:
+def judge(health: Health, target: str, snapshot: Snapshot, patience: Patience, *, process: bool) -> Verdict:
     """Judge one beat: only the root cause is found; what follows from it would be a second message for one trouble.
 
     `process` says whether a server process is seen to run on this node.
     """
-    opens_after = patience.opens_after
-    if not snapshot.ok and not health.seen:
-        return (_waiting(target, snapshot),)
-    if not snapshot.ok and process and snapshot.at - (health.lost_at or snapshot.at) < patience.startup_grace:
-        return (_starting(target, snapshot),)
-    if not snapshot.ok:
-        return (_unreachable(target, snapshot, opens_after),)
-    found = []
-    if _has_no_metrics(snapshot):
+    state, finding = _root(health, target, snapshot, patience, process=process)
+    found = [finding] if finding else []
+    if snapshot.ok and _has_no_metrics(snapshot):
         found.append(_metrics_missing(target))
-    if len(health.probes) == FAILING and all(probe.outcome != "ok" for probe in health.probes):
-        found.append(_canary_failing(target, health.probes[-1], opens_after))
-    return tuple(found)
+    return Verdict(state, tuple(found), frozenset(_key(target, subject) for subject in _judged(health, snapshot)))
 
 
-def judged(health: Health, target: str, snapshot: Snapshot) -> frozenset[str]:
-    """Name the keys that this beat can judge: without an answer from the server only its absence."""
-    subjects = {"waiting", "starting", "unreachable"}
-    if snapshot.ok:
-        subjects.add("metrics")
+def _root(
+    health: Health, target: str, snapshot: Snapshot, patience: Patience, *, process: bool
+) -> tuple[State, Finding | None]:
+    if not snapshot.ok:
+        return _absent(health, target, snapshot, patience, process=process)
+    if is_asleep(snapshot):
+        return "asleep", None
+    if (since := liveness.hung_since(health.engine)) is not None:
+        return "hung", _hung(target, health, since, patience)
+    if (since := liveness.saturated_since(health.engine)) is not None:
+        return "saturated", _saturated(target, snapshot, since, patience)
+    failing = len(health.probes) == FAILING and all(probe.outcome != "ok" for probe in health.probes)
+    return "alive", _canary_failing(target, health.probes[-1], patience) if failing else None
+
+
+def _absent(
+    health: Health, target: str, snapshot: Snapshot, patience: Patience, *, process: bool
+) -> tuple[State, Finding]:
+    if not health.seen:
+        return "waiting", _waiting(target, snapshot)
+    if process and snapshot.at - (health.lost_at or snapshot.at) < patience.startup_grace:
+        return "starting", _starting(target, snapshot)
+    return "dead", _unreachable(target, snapshot, patience)
+
+
+def _judged(health: Health, snapshot: Snapshot) -> set[str]:
+    """Name what this beat can judge: without an answer from the server, nothing about it is over."""
+    if not snapshot.ok:
+        return {"waiting", "starting"}
+    judged = {"waiting", "starting", "unreachable", "metrics"}
+    asleep = is_asleep(snapshot)
+    if health.engine.works or asleep:
+        judged.add("hung")
+    if asleep or any(probe.outcome == "ok" for probe in health.probes[-1:]):
+        judged.add("saturated")
     # After a start two failures say nothing yet: they are neither the trouble that was open before nor its end.
-    if snapshot.ok and (len(health.probes) == FAILING or any(probe.outcome == "ok" for probe in health.probes)):
-        subjects.add("canary")
-    return frozenset(_key(target, subject) for subject in subjects)
+    if len(health.probes) == FAILING or any(probe.outcome == "ok" for probe in health.probes):
+        judged.add("canary")
+    return judged
+
+
+def is_asleep(snapshot: Snapshot) -> bool:
+    """Tell whether an engine says that it sleeps."""
+    return any(value == 0 for (metric, _), value in values(snapshot.readings).items() if metric == catalog.AWAKE)
 
 
 def _has_no_metrics(snapshot: Snapshot) -> bool:
@@ -74,7 +114,9 @@ def _key(target: str, subject: str) -> str:
     return f"health:{target}:{subject}"
 
 
-def _health(target: str, subject: str, severity: Severity, summary: str, remedy: str, hold: float) -> Finding:
+def _health(  # the parts of a finding that differ here
+    target: str, subject: str, severity: Severity, summary: str, remedy: str, hold: float, onset: float | None = None
+) -> Finding:
     return Finding(
         key=_key(target, subject),
         kind="health",
@@ -84,6 +126,7 @@ def _health(target: str, subject: str, severity: Severity, summary: str, remedy:
         summary=f"{target}: {summary}",
         remedy=remedy,
         hold=hold,
+        onset=onset,
     )
 
 
@@ -109,14 +152,43 @@ def _starting(target: str, snapshot: Snapshot) -> Finding:
     )
 
 
-def _unreachable(target: str, snapshot: Snapshot, opens_after: float) -> Finding:
+def _unreachable(target: str, snapshot: Snapshot, patience: Patience) -> Finding:
+    gone = "vLLM is gone" if snapshot.refused else "vLLM cannot be looked at"
     return _health(
         target,
         "unreachable",
         "critical",
-        f"vLLM is gone: {snapshot.error}",
+        f"{gone}: {snapshot.error}",
         "look at the server's log and whether its process lives",
-        opens_after,
+        patience.opens_after,
+    )
+
+
+def _hung(target: str, health: Health, since: float, patience: Patience) -> Finding:
+    seen = "canaries run out of time" if health.engine.stuck else "requests are there"
+    return _health(
+        target,
+        "hung",
+        "critical",
+        f"vLLM is hung: it answers, {seen}, and its engine makes no step",
+        "look at the engine's process and its accelerator (py-spy dump, dmesg); only a restart helps as a rule",
+        patience.opens_after,
+        since,
+    )
+
+
+def _saturated(target: str, snapshot: Snapshot, since: float, patience: Patience) -> Finding:
+    known = values(snapshot.readings)
+    running, waiting = total(known, catalog.RUNNING) or 0.0, total(known, catalog.WAITING) or 0.0
+    return _health(
+        target,
+        "saturated",
+        "warning",
+        "vLLM is saturated: its engine works, but canaries run out of time "
+        f"({running:.0f} requests running, {waiting:.0f} waiting)",
+        "send it less, or give it more; compare arrivals with what the baseline knows",
+        patience.opens_after,
+        since,
     )
 
 
@@ -131,12 +203,12 @@ def _metrics_missing(target: str) -> Finding:
     )
 
 
-def _canary_failing(target: str, probe: Probe, opens_after: float) -> Finding:
+def _canary_failing(target: str, probe: Probe, patience: Patience) -> Finding:
     return _health(
         target,
         "canary",
         "critical",
         f"the last {FAILING} canaries failed ({probe.outcome}: {probe.detail})",
         "send one by hand: monitor canary --requests 1",
-        opens_after,
+        patience.opens_after,
     )

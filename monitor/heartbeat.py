@@ -1,30 +1,33 @@
 """Heart.beat(): look, probe, derive, remember, judge, settle, in this order; each line uses only what stands above."""
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import structlog
 
-from monitor import catalog, derive, health, ledger, tuning
-from monitor.canary.canary import Canary
+from monitor import catalog, derive, judge, ledger, liveness
+from monitor.canary.canary import Canary, Server
 from monitor.canary.stopwatch import Stopwatch
 from monitor.collect.registry import Look, run
 from monitor.detect import verdict
-from monitor.model import Baseline, Beat, Context, Fact, Finding, Flip, Judgement, Probe, Snapshot
-from monitor.node import PATIENCE
-from monitor.store.outbox import Outgoing
+from monitor.docket import Circumstances, Docket, Tell
+from monitor.health import is_asleep
+from monitor.model import Beat, Context, Event, Fact, OpenFinding, Probe, Snapshot
 from monitor.store.schema import StoreError
 from monitor.store.store import Store
 
 LOOK_SHARE = 0.8
 """The share of a beat's interval that a look may take: with the server hung, beats still come in time."""
+REMEMBERED = 3600.0
+"""Seconds of stored probes whose answers a process that begins takes up."""
+DAY = 86_400.0
 
 SOURCE = "vllm"
 
 _log = structlog.get_logger()
-Tell = Callable[[str, Flip, tuple[str, ...], tuple[str, ...]], tuple[Outgoing, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,23 +46,21 @@ REMOTE = Local(tuple, lambda: False)
 class Pulse:
     """What one heart needs to know of the settings; seconds."""
 
-    target: str
     endpoint: str
     model: str
-    profiles: tuple[str, ...]
     every: float
-    policy: verdict.Policy
-    patience: health.Patience
+    rules: judge.Rules
+
+    @property
+    def target(self) -> str:
+        """The target's name."""
+        return self.rules.target
 
 
 class Heart:
-    """The heart of one target. Call `wake` once, then `beat` for ever; a restart changes no verdict.
+    """The heart of one target. Call `wake` once, then `beat` for ever; a restart changes no verdict."""
 
-    `tell` turns a flip, the summaries of what else is wrong and what changed since the baseline into messages for the
-    outbox. What the store could not take is settled again on the next beat.
-    """
-
-    def __init__(
+    def __init__(  # its parts, each of which can be replaced
         self,
         pulse: Pulse,
         look: Look,
@@ -75,49 +76,50 @@ class Heart:
         self._stopwatch = stopwatch
         self._store = store
         self._local = local
-        self._tell = tell
+        self._docket = Docket(pulse.target, store.outbox, tell)
+        self._memory = judge.fresh(pulse.rules, seen=False)
         self._previous: Snapshot | None = None
         self._users = derive.Users()
-        self._health = health.Health()
-        self._ledger = ledger.Ledger()
         self._facts: tuple[Fact, ...] = ()
         self._model = pulse.model
+        self._started: float | None = None
         self._queued = 0
         self._clean = True
         self._provided = False
         self._key: tuple[str, float] | None = None
-        self._baseline: Baseline | None = None
-        self._ruler: verdict.Ruler | None = None
-        self._arms = verdict.fresh(pulse.profiles)
         self.stored = True
 
-    async def wake(self) -> ledger.Ledger:
+    async def wake(self) -> tuple[OpenFinding, ...]:
         """Take up where the last process stopped: open findings, whether the server was ever seen, the verdict."""
         store, target = self._store, self._pulse.target
-        opened = await asyncio.to_thread(store.outbox.open_findings, target)
-        self._ledger = ledger.Ledger(opened)
-        self._health = health.Health(seen=await asyncio.to_thread(store.history.seen, target))
+        await self._docket.wake()
+        seen = await asyncio.to_thread(store.history.seen, target)
+        lately = await asyncio.to_thread(store.history.probes, target, time.time() - REMEMBERED)
+        self._memory = judge.fresh(self._pulse.rules, seen=seen, probes=lately)
         await self._measure_against(await asyncio.to_thread(store.baselines.active_key, self._pulse.endpoint))
-        return self._ledger
+        return self._docket.open
 
     async def beat(self) -> Beat:
         """Beat once."""
         began = time.perf_counter()
-        await self._stopwatch.settled(PATIENCE)
+        await self._stopwatch.settled()
+        self._clean &= not self._canary.overlapped()
         snapshot = await run(SOURCE, self._look, limit=LOOK_SHARE * self._pulse.every)
+        beside = self._canary.overlapped()  # whether the look counted it nobody knows: it spoils both intervals
         probes = self._canary.take()
-        self._introduce(snapshot)
-        self._spare(snapshot)
-        self._clean &= not self._canary.overlapped() and not await self._captured()
+        events = await self._events(snapshot.at)
+        captured = _holds(events, "capture", self._previous.at if self._previous else snapshot.at)
+        self._clean &= not beside and captured is None
         interval = derive.interval(self._previous, snapshot, self._users, clean=self._clean)
-        if interval.restarted:
-            self._canary.restarted()
+        self._introduce(snapshot, interval)
         await self._remember(snapshot, probes, interval)
         process = not snapshot.ok and await asyncio.to_thread(self._local.process)
-        judgements, findings, judged = self._judge(snapshot, probes, process=process)
-        await self._settle(findings, judged, snapshot.at)
+        seen = judge.Seen(snapshot, probes, (*snapshot.facts, *self._local.facts()), self._model, process)
+        self._memory, judged = judge.judge(self._memory, seen, self._docket.open, self._pulse.rules)
+        muted_until = _holds(events, "mute", snapshot.at)
+        await self._settle(judged, Circumstances(_told(events), muted_until), snapshot.at)
         if snapshot.ok:
-            self._previous, self._users, self._clean = snapshot, interval.users, True
+            self._previous, self._users, self._clean = snapshot, interval.users, not beside
         return Beat(
             target=self._pulse.target,
             at=snapshot.at,
@@ -125,28 +127,43 @@ class Heart:
             snapshots=(snapshot,),
             readings=interval.readings,
             probes=probes,
-            judgements=judgements,
-            open=self._ledger.open,
-            baseline=self._baseline,
+            judgements=judged.judgements,
+            open=self._docket.open,
+            baseline=self._memory.baseline,
+            state=judged.state,
+            events=events,
+            muted_until=muted_until,
+            restarted=interval.restarted,
         )
 
-    def _introduce(self, snapshot: Snapshot) -> None:
-        """Tell the canary what the server serves."""
+    def _introduce(self, snapshot: Snapshot, interval: derive.Interval) -> None:
+        """Tell the canary what the server serves, and how it is: asleep, with a queue for two beats, with users."""
         known = {fact.name: fact.value or "" for fact in snapshot.facts}
+        figures = derive.values(snapshot.readings)
         self._model = self._pulse.model or known.get(catalog.MODEL, "") or self._model
-        self._canary.serves(self._model, known.get(catalog.VERSION, ""))
-
-    def _spare(self, snapshot: Snapshot) -> None:
-        """Tell the canary whether the server sleeps, or has had a queue for two beats."""
-        values = derive.values(snapshot.readings)
-        queue = any(value > 0 for (metric, _), value in values.items() if metric == catalog.WAITING)
-        asleep = any(value == 0 for (metric, _), value in values.items() if metric == catalog.AWAKE)
+        if interval.restarted:
+            self._started = snapshot.at
+            self._canary.restarted()
+        started = derive.total(figures, catalog.VLLM_START) or self._started
+        self._canary.serves(Server(self._model, known.get(catalog.VERSION, ""), started))
+        queue = (derive.total(figures, catalog.WAITING) or 0.0) > 0
         self._queued = self._queued + 1 if queue else 0
-        self._canary.heed(asleep=asleep, queue=self._queued >= ledger.BEATS)
+        # Gauges freeze after aborts: only a canary can tell a queue that nobody serves from one that is not there.
+        moves = liveness.hung_since(self._memory.health.engine) is None
+        self._canary.heed(asleep=is_asleep(snapshot), queue=moves and self._queued >= ledger.BEATS)
+        if interval.users_rate is not None:
+            self._canary.saw_users(interval.users_rate, snapshot.at)
+
+    async def _events(self, at: float) -> tuple[Event, ...]:
+        """Give what happened in the last day and what holds now; an unusable store is told elsewhere."""
+        try:
+            return await asyncio.to_thread(self._store.history.events, self._pulse.endpoint, at - DAY)
+        except StoreError:
+            return ()
 
     async def _remember(self, snapshot: Snapshot, probes: tuple[Probe, ...], interval: derive.Interval) -> None:
         """Store what was measured; a store that cannot be used is told, and costs history, not the watch."""
-        target = self._pulse.target
+        target, history = self._pulse.target, self._store.history
         try:
             # First the baseline: taking one up replays what is stored, and this beat's probes are judged after that.
             key = await asyncio.to_thread(self._store.baselines.active_key, self._pulse.endpoint)
@@ -154,31 +171,23 @@ class Heart:
                 key = await asyncio.to_thread(self._store.baselines.active_key, self._pulse.endpoint)
             if key != self._key:
                 await self._measure_against(key)
-            await asyncio.to_thread(self._store.history.remember, target, probes, interval.samples)
+            await asyncio.to_thread(history.remember, target, probes, interval.samples)
             if snapshot.facts and snapshot.facts != self._facts:
-                await asyncio.to_thread(self._store.history.note_facts, target, snapshot.facts, snapshot.at)
+                await asyncio.to_thread(history.note_facts, target, snapshot.facts, snapshot.at)
                 self._facts = snapshot.facts
+            if interval.restarted:
+                await asyncio.to_thread(history.note, self._pulse.endpoint, "restart", snapshot.at)
             self._note_stored("")
         except StoreError as error:
             self._note_stored(str(error))
 
-    async def _captured(self) -> bool:
-        """Tell whether a capture sends its own canaries to this server now; an unusable store is told elsewhere."""
-        try:
-            return await asyncio.to_thread(self._store.history.paused, self._pulse.endpoint, time.time())
-        except StoreError:
-            return False
-
     async def _measure_against(self, key: tuple[str, float] | None) -> None:
         """Take a baseline up and replay what was stored since its capture: a process never stopped says the same."""
         baseline = await asyncio.to_thread(self._store.baselines.get, key[0]) if key else None
-        ruler = verdict.ruler(baseline) if baseline else None
-        arms = verdict.fresh(self._pulse.profiles)
-        if baseline and ruler:
-            stored = await asyncio.to_thread(self._store.history.probes, self._pulse.target, baseline.captured_at)
-            probes = verdict.comparable(baseline, stored)
-            arms = await asyncio.to_thread(verdict.step, arms, ruler, probes, self._pulse.policy)
-        self._key, self._baseline, self._ruler, self._arms = key, baseline, ruler, arms
+        since = baseline.captured_at if baseline else math.inf
+        stored = await asyncio.to_thread(self._store.history.probes, self._pulse.target, since)
+        self._memory = await asyncio.to_thread(judge.against, self._memory, baseline, stored, self._pulse.rules)
+        self._key = key
 
     def _provide(self, snapshot: Snapshot) -> bool:
         """Make what the first day showed the provisional baseline, once there is a day; tells whether it was made."""
@@ -198,50 +207,23 @@ class Heart:
         _log.info("provisional baseline made of the first day: it only informs", baseline=name)
         return True
 
-    def _judge(
-        self, snapshot: Snapshot, probes: tuple[Probe, ...], *, process: bool
-    ) -> tuple[tuple[Judgement, ...], tuple[Finding, ...], frozenset[str]]:
-        target, policy = self._pulse.target, self._pulse.policy
-        self._health = health.remembered(self._health, snapshot, probes)
-        found = health.findings(self._health, target, snapshot, self._pulse.patience, process=process)
-        judged = health.judged(self._health, target, snapshot)
-        if self._baseline is None:
-            # Nothing is left to compare with: what was found by comparing ends with it.
-            judged |= {entry.finding.key for entry in self._ledger.open if entry.finding.kind != "health"}
-        else:
-            facts = (*snapshot.facts, *self._local.facts())
-            found += tuning.drift(target, self._baseline.facts, facts)
-            judged |= tuning.judged(target, facts)
-        reason = verdict.incomparable(self._baseline, self._model)
-        if reason or self._ruler is None or self._baseline is None:
-            return verdict.unjudged(self._pulse.profiles, reason), found, judged
-        self._arms = verdict.step(self._arms, self._ruler, verdict.comparable(self._baseline, probes), policy)
-        said = verdict.judge(self._arms, target, self._ruler, snapshot.at, policy)
-        return said.judgements, (*found, *said.findings), judged | said.judged
-
-    async def _settle(self, findings: Iterable[Finding], judged: frozenset[str], at: float) -> None:
-        """Keep what opened and closed with its messages; unkept, it is settled again on the next beat."""
-        settled, flips = ledger.settle(self._ledger, findings, judged, at)
-        drifted = tuple(entry.finding.summary for entry in settled.open if entry.finding.kind == "tuning")
-        outgoing = [message for flip in flips if flip.tell for message in self._messages(flip, flips, drifted)]
-        if flips:
-            try:
-                await asyncio.to_thread(self._store.outbox.settle, self._pulse.target, flips, outgoing, at)
-            except StoreError as error:
-                self._note_stored(str(error))
-                return
-        self._ledger = settled
-        for flip in flips:
-            verb = "finding opened" if flip.opened else "finding closed"
-            _log.info(verb, summary=flip.finding.summary, severity=flip.finding.severity, key=flip.finding.key)
-
-    def _messages(self, told: Flip, flips: tuple[Flip, ...], drifted: tuple[str, ...]) -> tuple[Outgoing, ...]:
-        """Word one message for all that opens or closes together."""
-        also = [flip.finding for flip in flips if flip is not told and flip.opened == told.opened]
-        summaries = tuple(finding.summary for finding in also if finding.group == told.finding.group)
-        return self._tell(self._pulse.target, told, summaries, drifted)
+    async def _settle(self, judged: judge.Judged, circumstances: Circumstances, at: float) -> None:
+        try:
+            await self._docket.settle(judged, circumstances, at)
+        except StoreError as error:
+            self._note_stored(str(error))
 
     def _note_stored(self, error: str) -> None:
         if error and self.stored:
             _log.error("store cannot be used: watching on without history", error=error)
         self.stored = not error
+
+
+def _holds(events: Iterable[Event], kind: str, at: float) -> float | None:
+    """Give the moment until which something of a kind holds; None if nothing does."""
+    return max((event.until for event in events if event.kind == kind and event.until > at), default=None)
+
+
+def _told(events: Iterable[Event]) -> tuple[Event, ...]:
+    """Keep what may be the cause of something: captures and mutes are none."""
+    return tuple(event for event in events if event.kind in {"annotation", "restart"})

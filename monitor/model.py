@@ -6,14 +6,16 @@ Units: seconds, bytes, ratios 0..1, tokens; times are Unix seconds; `None` is "n
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
 Labels = tuple[tuple[str, str], ...]
 Outcome = Literal["ok", "timeout", "unreachable", "rejected", "broken"]
 Severity = Literal["info", "warning", "critical"]
 Kind = Literal["regression", "tuning", "health"]
+State = Literal["alive", "starting", "asleep", "saturated", "hung", "dead", "waiting"]
 
 SEVERITIES: tuple[Severity, ...] = ("info", "warning", "critical")
+STATES: tuple[State, ...] = get_args(State)
 
 
 def labels(**pairs: str) -> Labels:
@@ -43,7 +45,10 @@ class Fact:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What one collector saw and how the look went; a failed look (`error` not empty) carries no data."""
+    """What one collector saw and how the look went; a failed look (`error` not empty) carries no data.
+
+    `refused` says that it failed because nothing listens there, which is surer than silence.
+    """
 
     source: str
     at: float
@@ -51,6 +56,7 @@ class Snapshot:
     readings: tuple[Reading, ...] = ()
     facts: tuple[Fact, ...] = ()
     error: str = ""
+    refused: bool = False
 
     @property
     def ok(self) -> bool:
@@ -60,16 +66,28 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What a server is busy with: requests running and waiting, KV cache in use (ratio, None where not told)."""
+    """What a server is busy with: requests running and waiting, KV cache in use (ratio, None where not told).
+
+    `steps` and `tokens` are cumulative: the engine's steps, and the tokens it read and wrote. What they gained between
+    two looks is what happened meanwhile, which two gauges cannot say.
+    """
 
     running: float
     waiting: float
     kv_usage: float | None = None
+    steps: float | None = None
+    tokens: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """One canary request. Latencies are None unless really measured; `lag` is the worst loop delay meanwhile."""
+    """One canary: one request, or the few of which a profile's figure is made.
+
+    Latencies are None unless really measured; docs/definitions.md says from when to when they count. `lag` is the worst
+    loop delay meanwhile. `cold_ttft` is the TTFT of the same prompt just before, when it was in no cache. Of the answer
+    only digests are kept: of the whole, of each word, and what is wrong with it (`fault`). It can be compared with
+    another one's only if prompt and sampling were `fixed`. `estimated` says that nobody told how many tokens came.
+    """
 
     at: float
     profile: str
@@ -89,11 +107,23 @@ class Probe:
     answer: str = ""
     detail: str = ""
     model: str = ""
+    cold_ttft: float | None = None
+    estimated: bool = False
+    finish: str = ""
+    words: tuple[int, ...] = ()
+    fault: str = ""
+    fixed: bool = False
+    started: float | None = None
 
     @property
     def itl_max(self) -> float | None:
         """The longest gap between two chunks that carried tokens, in seconds."""
         return max(self.itls, default=None)
+
+    @property
+    def warm_ratio(self) -> float | None:
+        """TTFT of a prompt just seen over TTFT of the same prompt cold: near 1 where nothing is cached."""
+        return self.ttft / self.cold_ttft if self.ttft is not None and self.cold_ttft else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +150,20 @@ class Series:
 
 
 @dataclass(frozen=True, slots=True)
+class Answer:
+    """What a profile, in one version, is known to be answered: digests of the whole and of each word, and its fault.
+
+    The digest is empty where answers cannot be compared because the words asked differ each time.
+    """
+
+    profile: str
+    version: str
+    digest: str
+    words: tuple[int, ...]
+    fault: str
+
+
+@dataclass(frozen=True, slots=True)
 class Baseline:
     """How a server behaved when all was well: the sample itself, not a summary, so that tests can be changed later.
 
@@ -132,6 +176,17 @@ class Baseline:
     series: tuple[Series, ...]
     facts: tuple[Fact, ...] = ()
     provisional: bool = False
+    answers: tuple[Answer, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened (`until` equals `at`) or holds for a while: a note, a mute, a restart, a capture."""
+
+    kind: Literal["annotation", "mute", "restart", "capture"]
+    at: float
+    until: float
+    text: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,3 +254,7 @@ class Beat:
     judgements: tuple[Judgement, ...]
     open: tuple[OpenFinding, ...]
     baseline: Baseline | None
+    state: State = "waiting"
+    events: tuple[Event, ...] = ()
+    muted_until: float | None = None
+    restarted: bool = False

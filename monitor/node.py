@@ -12,8 +12,6 @@ from monitor.model import Fact, Snapshot
 from monitor.store.schema import StoreError
 from monitor.store.store import Store
 
-PATIENCE = 2.0
-"""Seconds that heavy work waits for a running stopwatch before it goes on."""
 STALE_LOOKS = 3
 NODE = ""
 """The node's scope in the store: no target can have this name."""
@@ -39,7 +37,7 @@ class Node:
 
     async def look(self) -> tuple[Snapshot, ...]:
         """Look once at everything that belongs to the node, and keep which settings changed."""
-        await self._stopwatch.settled(PATIENCE)
+        await self._stopwatch.settled()
         snapshots = tuple(
             await asyncio.gather(*(run(source, look, self._limit) for source, look in self._looks.items()))
         )

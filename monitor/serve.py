@@ -15,7 +15,8 @@ import uvicorn
 
 from monitor.alert.message import message
 from monitor.alert.sink import Options
-from monitor.canary.canary import SPARING
+from monitor.canary.canary import Server
+from monitor.canary.economy import SPARING
 from monitor.canary.stopwatch import Lag, Stopwatch
 from monitor.collect import vllm
 from monitor.collect.process import servers
@@ -24,6 +25,7 @@ from monitor.detect.verdict import Policy
 from monitor.export import Board, Periods
 from monitor.health import Patience
 from monitor.heartbeat import REMOTE, Heart, Local, Pulse
+from monitor.judge import Rules
 from monitor.model import Flip
 from monitor.node import Node, every
 from monitor.parts import canary, client, is_local, node_looks
@@ -104,7 +106,7 @@ async def _target_parts(process: _Process, name: str, target: Target, connection
     """Put together what one target needs: its heart and its canary's schedules."""
     settings, board = process.settings, process.board
     bird = canary(settings, connection, process.stopwatch)
-    bird.serves(target.model, "")
+    bird.serves(Server(target.model))
     heart = Heart(
         pulse(name, target, settings),
         partial(vllm.look, connection),
@@ -114,7 +116,7 @@ async def _target_parts(process: _Process, name: str, target: Target, connection
         _local(process) if is_local(target) else REMOTE,
         partial(tell, settings),
     )
-    board.show_open(name, (await heart.wake()).open, time.time())
+    board.show_open(name, await heart.wake(), time.time())
 
     async def once() -> None:
         beat = await heart.beat()
@@ -122,10 +124,10 @@ async def _target_parts(process: _Process, name: str, target: Target, connection
         board.events.skipped(name, bird.take_skipped())
 
     options = settings.canary
-    paused = partial(_paused, process.store, target.endpoint)
+    held = partial(_held, process.store, target.endpoint)
     return [
         every(settings.heartbeat.every, once, partial(board.events.late, name)),
-        *(bird.run(profile, options.every, options.max_tokens_per_minute, paused) for profile in options.profiles),
+        *(bird.run(profile, options.every, held) for profile in options.profiles),
     ]
 
 
@@ -138,9 +140,8 @@ def pulse(name: str, target: Target, settings: Settings) -> Pulse:
     """Choose what a heart needs of the settings."""
     policy = Policy(settings.alert.opens_after, STALE_PROBES * max(settings.canary.every, SPARING / 5))
     patience = Patience(settings.alert.opens_after, target.startup_grace)
-    return Pulse(
-        name, target.endpoint, target.model, tuple(settings.canary.profiles), settings.heartbeat.every, policy, patience
-    )
+    rules = Rules(name, tuple(settings.canary.profiles), policy, patience)
+    return Pulse(target.endpoint, target.model, settings.heartbeat.every, rules)
 
 
 def _common_parts(process: _Process, outside: httpx.AsyncClient) -> Parts:
@@ -186,11 +187,15 @@ def tell(
     return tuple(Outgoing(name, text, shadow=settings.alert.paging == "shadow") for name in settings.alert.sink)
 
 
-async def _paused(store: Store, endpoint: str) -> bool:
+async def _held(store: Store, endpoint: str) -> str:
+    """Name what holds the canary of an endpoint: a mute, or a capture that sends its own; empty if nothing does."""
+    now = time.time()
     try:
-        return await asyncio.to_thread(store.history.paused, endpoint, time.time())
+        holding = await asyncio.to_thread(store.history.events, endpoint, now)
     except StoreError:  # told by the heart; a full disk must not silence the canary
-        return False
+        return ""
+    kinds = {event.kind for event in holding}
+    return "muted" if "mute" in kinds else "paused" if "capture" in kinds else ""
 
 
 def _node_every(settings: Settings) -> float:

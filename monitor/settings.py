@@ -1,5 +1,6 @@
 """What the operator may choose, and what each choice may be."""
 
+import json
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -12,16 +13,18 @@ from pydantic import (
     ConfigDict,
     Field,
     SecretStr,
+    ValidationInfo,
+    field_validator,
     model_validator,
 )
 
+PROFILES = ("short", "warm", "long", "stall", "completions")
+"""The built-in profiles of the canary."""
 DEFAULT_URL = "http://localhost:8000"
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 NOT_YET = (
     "alert.false_pages_per_30_days",
-    "canary.headers",
-    "canary.extra_body",
     "host.rootfs",
     "target.*.log_file",
     "target.*.mlnode_url",
@@ -119,15 +122,91 @@ class Heartbeat(_Section):
     every: Duration = Field(15.0, ge=0.1)
 
 
-class Canary(_Section):
-    """What is asked of the server, how often, and what it may cost."""
+OURS = {
+    "cache_salt",
+    "max_completion_tokens",
+    "max_tokens",
+    "messages",
+    "model",
+    "n",
+    "prompt",
+    "stream",
+    "stream_options",
+}
+"""Fields of a request without which the canary could not measure, or not know what it costs."""
+OUR_HEADERS = {"accept-encoding", "connection", "content-length", "content-type", "transfer-encoding"}
+"""Headers that say how a request and its answer are sent; another encoding would hold tokens back."""
 
-    profiles: list[Literal["short"]] = ["short"]
+
+def extra(body: dict[str, Any]) -> dict[str, Any]:
+    """Refuse fields that are the canary's own, and what a request cannot say."""
+    if taken := sorted(OURS & body.keys()):
+        raise ValueError(f"the canary sets {', '.join(taken)} itself: leave that out")
+    try:
+        json.dumps(body, allow_nan=False, ensure_ascii=False).encode()
+    except (TypeError, ValueError):
+        raise ValueError("not JSON: dates, inf, nan and what is no text cannot be sent") from None
+    return body
+
+
+def sendable(headers: dict[str, SecretStr]) -> dict[str, SecretStr]:
+    """Refuse headers that HTTP cannot carry; neither value nor wrong name is told, for a secret may be in both."""
+    for header, value in headers.items():
+        if not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", header):
+            raise ValueError("a header's name has only letters, digits and - _ . ! # $ % & ' * + ^ ` | ~")
+        if header.lower() in OUR_HEADERS:
+            raise ValueError(f"the canary sets {header} itself: leave that out")
+        if not re.fullmatch(r"([!-~]([ -~]*[!-~])?)?", value.get_secret_value()):
+            raise ValueError(f"the value of {header} must be one line of plain ASCII characters, no blanks around it")
+    return headers
+
+
+Headers = Annotated[dict[str, SecretStr], AfterValidator(sendable)]
+ExtraBody = Annotated[dict[str, Any], AfterValidator(extra)]
+
+
+class OwnProfile(_Section):
+    """A canary of the operator's own: what to ask, how long an answer, and what else the request says."""
+
+    prompt: str = Field(min_length=1, max_length=20_000)
+    output_tokens: int = Field(16, ge=2, le=1024)
+    endpoint: Literal["chat", "completions"] = "chat"
+    headers: Headers = {}
+    extra_body: ExtraBody = {}
+
+
+class Canary(_Section):
+    """The requests we send ourselves, and their limits. `idle_after` 0 probes whether users have traffic or not."""
+
+    profile: dict[Name, OwnProfile] = {}
+    profiles: list[Name] = Field(["short"], min_length=1)
     every: Duration = Field(60.0, ge=0.1)
     timeout: Duration = Field(120.0, gt=0)
     max_tokens_per_minute: int = Field(1000, ge=80)
-    headers: dict[str, SecretStr] = {}
-    extra_body: dict[str, Any] = {}
+    idle_after: Duration = Field(0.0, ge=0)
+    priority: int | None = None
+    headers: Headers = {}
+    extra_body: ExtraBody = {}
+
+    @field_validator("profile")
+    @classmethod
+    def _no_built_in(cls, own: dict[str, OwnProfile]) -> dict[str, OwnProfile]:
+        if taken := sorted(own.keys() & set(PROFILES)):
+            raise ValueError(f"{taken[0]!r} is the name of a built-in profile; choose another")
+        return own
+
+    @field_validator("profiles")
+    @classmethod
+    def _known_once(cls, names: list[str], info: ValidationInfo) -> list[str]:
+        own = info.data.get("profile")
+        known = [*PROFILES, *(own or {})]
+        for one in names:
+            if own is not None and one not in known:
+                listed = ", ".join(known)
+                raise ValueError(f"{one!r} is not known; there are {listed}; your own go into [canary.profile.{one}]")
+            if names.count(one) > 1:
+                raise ValueError(f"{one!r} is there more than once")
+        return names
 
 
 class Sink(_Section):

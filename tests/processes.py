@@ -27,6 +27,11 @@ class Served:
                 return
         raise AssertionError(f"monitor serve ended: {self.log}")
 
+    @property
+    def pid(self) -> int:
+        """The process's number."""
+        return self._process.pid
+
     def end(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Send a signal, wait, and give the exit code."""
         self._process.send_signal(number)

@@ -127,3 +127,65 @@ async def test_spoiled_probes_are_sent_again(tmp_path: Path) -> None:
     assert 5 == len(told)
     assert len(got) <= 10
     assert not any(probe.warmup for probe in got)
+
+
+WARM = replace(GOOD, profile="warm", cold_ttft=0.4, tpot=None, itls=(), output_tokens=2)
+
+
+def test_other_profiles_are_kept_and_forbid_nothing() -> None:
+    """What was probed beside the sample is part of the baseline; its failures and changes of load refuse nothing."""
+    beside = [WARM, replace(FAILED, profile="long"), replace(GOOD, profile="stall", after=Load(9.0, 0.0))]
+
+    made = capture.make("good", CONTEXT, sample(good=20), (), (), 50.0, beside)
+
+    assert {("short", 20), ("warm", 1)} == {(one.stratum.split("@")[0], len(one.values)) for one in made.series}
+    assert ((0.25,), "warm_ratio") == (made.series[-1].values, made.series[-1].metric)
+
+
+def test_other_profiles_make_no_baseline() -> None:
+    """A sample that is too small is not made larger by what was probed beside it."""
+    with pytest.raises(capture.CaptureError, match="19 comparable probes are too few"):
+        capture.make("bad", CONTEXT, sample(good=19), (), (), 50.0, sample(good=20))
+
+
+def test_answers_are_kept() -> None:
+    """A baseline knows what was answered, the most frequent first; failures and answers of other words are none."""
+    usual, odd = replace(GOOD, answer="aa", words=(1,), fixed=True), replace(GOOD, answer="bb", words=(2,), fixed=True)
+    probes = [odd, *[usual] * 19, replace(FAILED, answer="cc"), replace(GOOD, answer="dd", words=(4,), fault="empty")]
+
+    made = capture.make("good", CONTEXT, probes, (), (), 50.0, [replace(WARM, answer="ee", words=(5,), fixed=True)])
+
+    assert [
+        ("short", "aa", (1,), ""),
+        ("short", "bb", (2,), ""),
+        ("short", "", (), "empty"),
+        ("warm", "ee", (5,), ""),
+    ] == [(one.profile, one.digest, one.words, one.fault) for one in made.answers]
+
+
+async def test_extras(tmp_path: Path) -> None:
+    """Three probes of each other profile are sent, one profile after the other; each is told as it comes."""
+    told: list[Probe] = []
+    async with simulated() as server, world(tmp_path / "m.db", server.url) as here:
+        got = await capture.extras(here.canary, ["warm", "completions"], told.append)
+
+    assert tuple(told) == got
+    assert [("warm", "ok")] * 3 + [("completions", "ok")] * 3 == [(probe.profile, probe.outcome) for probe in got]
+
+
+def test_medians() -> None:
+    """Each profile's medians are those of what went well; what was not measured is absent, and a failure says why."""
+    slower = replace(WARM, ttft=0.3, cold_ttft=0.5)
+
+    first, second = capture.medians([WARM, slower, replace(FAILED, profile="warm"), replace(FAILED, profile="long")])
+
+    assert ("warm", 2, 1, "HTTP 500") == (first.profile, first.completed, first.failed, first.detail)
+    assert [0.2, 0.45, 0.425] == pytest.approx([first.ttft, first.cold_ttft, first.warm_ratio])
+    assert (None, None) == (first.tpot, first.itl_max)
+    assert capture.Medians("long", 0, 1, None, None, None, None, None, "HTTP 500") == second
+
+
+@pytest.mark.parametrize(("metric", "shown"), [("ttft", "61.73 ms"), ("itl_max", "61.73 ms"), ("warm_ratio", "0.062")])
+def test_figures_have_their_unit(metric: str, shown: str) -> None:
+    """A time is shown in milliseconds, a ratio as a number."""
+    assert shown == capture.figure(metric, 0.061728)

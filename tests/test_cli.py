@@ -19,11 +19,13 @@ from examples import baseline, probe
 from processes import MONITOR, environment
 
 from monitor import catalog
+from monitor.alert.message import utc
 from monitor.cli.app import app
 from monitor.cli.config import metrics_page
 from monitor.importers import own
-from monitor.model import Baseline, Context, Load, Probe
+from monitor.model import Baseline, Context, Event, Load, Probe, Series
 from monitor.settings import Canary, Target
+from monitor.store.outbox import Outgoing
 from monitor.store.store import Store
 
 KNOBS = {"ttft": 0.05, "tpot": 0.001, "jitter": 0.0}
@@ -113,7 +115,7 @@ def captured(simulation: str, tmp_path_factory: pytest.TempPathFactory) -> tuple
 @pytest.fixture
 def server(simulation: str) -> Iterator[str]:
     yield simulation
-    turn(simulation, slow=1.0, status=0, metrics_status=0, models_status=0)
+    turn(simulation, slow=1.0, status=0, metrics_status=0, models_status=0, garbage=False, max_model_len=8192)
 
 
 @pytest.fixture
@@ -191,6 +193,62 @@ def test_canary_json(cli: Cli) -> None:
     assert wanted <= set(first)
     assert ("short", "ok", 16) == (second["profile"], second["outcome"], second["output_tokens"])
     assert 0.05 <= second["ttft_seconds"] < second["e2e_seconds"] < 5
+    assert (16, "length", False) == (second["chunks"], second["finish_reason"], second["tokens_estimated"])
+    assert (None, None) == (second["cold_ttft_seconds"], second["warm_ratio"])
+    assert (first["answer"], True, "") == (second["answer"], second["answer_comparable"], second["answer_fault"])
+    spent = second["load_after"]["tokens"] - second["load_before"]["tokens"]
+    assert spent == second["prompt_tokens"] + second["output_tokens"]
+    assert second["load_before"]["steps"] < second["load_after"]["steps"]
+
+
+def test_canary_of_the_warm_profile(cli: Cli) -> None:
+    """A long prompt is sent twice: the first time nobody has seen it, the second time it is begun sooner."""
+    probes = cli.json("canary", "--requests", "3", "--profile", "warm")["probes"]
+
+    for one in probes:
+        assert ("warm", "ok", 2) == (one["profile"], one["outcome"], one["output_tokens"])
+        assert 0.05 <= one["cold_ttft_seconds"]
+        assert one["warm_ratio"] == one["ttft_seconds"] / one["cold_ttft_seconds"]
+    assert min(one["warm_ratio"] for one in probes) < 0.9
+    assert ", warm / cold " in cli.run("canary", "--requests", "1", "--profile", "warm").stdout
+
+
+def test_canary_of_the_stall_profile(cli: Cli) -> None:
+    """A stream is listened to while two long prompts are read: its longest gap is told, and what all of it cost."""
+    (one,) = cli.json("canary", "--requests", "1", "--profile", "stall")["probes"]
+
+    assert ("stall", "ok", 64 + 2) == (one["profile"], one["outcome"], one["output_tokens"])
+    assert one["itl_max_seconds"] >= one["tpot_seconds"] > 0
+    assert one["prompt_tokens"] > 1000
+
+
+def test_canary_of_a_profile_of_the_operators_own(cli: Cli) -> None:
+    """A profile of the settings is asked for by its name: its words, its length, its endpoint."""
+    (cli.folder / "monitor.toml").write_text(
+        '[canary.profile.haiku]\nprompt = "Write a haiku."\noutput_tokens = 5\nendpoint = "completions"\n'
+    )
+    (one,) = cli.json("canary", "--requests", "1", "--profile", "haiku")["probes"]
+
+    # Before the words of the prompt the simulated model puts one token, as models do at the begin of a text.
+    assert ("haiku", "ok", 5, 5) == (one["profile"], one["outcome"], one["prompt_tokens"], one["output_tokens"])
+    assert re.fullmatch("[0-9a-f]{8}", one["version"])
+
+
+def test_canary_of_an_unknown_profile(cli: Cli) -> None:
+    """A profile that is not there is told with those that are, the operator's own included."""
+    (cli.folder / "monitor.toml").write_text('[canary.profile.haiku]\nprompt = "Write a haiku."\n')
+    text = cli.refused("canary", "--profile", "shrot")
+
+    assert "--profile shrot: there are short, warm, long, stall, completions, haiku" == text
+
+
+def test_canary_that_is_answered_garbage(cli: Cli) -> None:
+    """An answer that is no language is told as what it is; the probe succeeded all the same."""
+    turn(cli.url, garbage=True)
+    (one,) = cli.json("canary", "--requests", "1")["probes"]
+
+    assert ("ok", "one token repeated") == (one["outcome"], one["answer_fault"])
+    assert "answer: one token repeated" in cli.run("canary", "--requests", "1").stdout
 
 
 def test_canary_in_words(cli: Cli) -> None:
@@ -254,14 +312,59 @@ def test_capture_json(captured: tuple[Any, Baseline]) -> None:
 
     shown = printed["baseline"]
     assert ("good-day", "tiny", made.context.endpoint) == (shown["name"], shown["model"], shown["endpoint"])
-    assert {"ttft", "tpot"} == {one["metric"] for one in shown["series"]}
-    assert all(one["n"] >= 20 for one in shown["series"])
+    watched = [one for one in shown["series"] if one["stratum"].startswith("short@1 ")]
+    assert {"ttft", "tpot"} == {one["metric"] for one in watched}
+    assert sum(one["n"] for one in watched) >= 40
+    assert all(one["median_seconds"] <= one["p99_seconds"] for one in watched)
     assert "0.32.0" == shown["facts"]["vllm.version"]
     result = printed["benchmark"]
     assert 0 == result["failed"]
     assert 16 * result["completed"] == result["total_output_tokens"]
     assert 50.0 <= result["ttft"]["median"] <= result["ttft"]["p99"]
     assert any(line.startswith("TTFT ") for line in printed["detects"])
+
+
+def test_capture_shows_the_other_profiles(captured: tuple[Any, Baseline]) -> None:
+    """A few probes of the profiles that are not watched are captured too: what caching gives, what long prompts cost,
+    and what is answered.
+    """
+    printed, made = captured
+
+    counts = [(one["profile"], one["completed"], one["failed"], one["detail"]) for one in printed["profiles"]]
+    assert [("warm", 3, 0, ""), ("long", 3, 0, ""), ("stall", 3, 0, "")] == counts
+    warm, _, stall = printed["profiles"]
+    assert warm["warm_ratio"] < 0.9
+    assert warm["ttft_seconds"] < warm["cold_ttft_seconds"]
+    assert stall["itl_max_seconds"] > 0
+    answers = [(one["profile"], one["version"], one["fault"]) for one in printed["baseline"]["answers"]]
+    assert {(name, "1", "") for name in ("short", "warm", "long", "stall")} == set(answers)
+    assert all(one.words for one in made.answers)
+
+
+def test_capture_whose_other_profiles_fail(cli: Cli) -> None:
+    """What fails beside the watched profile refuses no baseline, and is told with why."""
+    turn(cli.url, max_model_len=60)
+    document = cli.json("baseline", "capture", "small", "--requests", "20", "--rate", "100")
+
+    assert [("warm", 0, 3), ("long", 0, 3), ("stall", 0, 3)] == [
+        (one["profile"], one["completed"], one["failed"]) for one in document["profiles"]
+    ]
+    assert all("60" in one["detail"] for one in document["profiles"])
+    assert ["small"] == cli.names()
+    assert {"short"} == {one["profile"] for one in document["baseline"]["answers"]}
+
+
+def test_capture_of_a_profile_that_is_watched(cli: Cli) -> None:
+    """What is watched is captured in full and not once more beside; figures that are no seconds have no such unit."""
+    env = {"MONITOR_CANARY__PROFILES": '["warm"]'}
+    document = cli.json("baseline", "capture", "warm", "--requests", "20", "--rate", "100", env=env)
+
+    assert ["long", "stall"] == [one["profile"] for one in document["profiles"]]
+    ratio, ttft = (one for one in reversed(document["baseline"]["series"]) if one["stratum"].startswith("warm@"))
+    assert ("warm_ratio", "ttft") == (ratio["metric"], ttft["metric"])
+    assert {"metric", "stratum", "n", "median_ratio", "p99_ratio"} == set(ratio)
+    assert 20 <= ratio["n"] == ttft["n"]
+    assert any(re.match(r"warm / cold TTFT 0\.\d\d\d, from \+", line) for line in document["detects"])
 
 
 def test_capture_in_words(cli: Cli) -> None:
@@ -275,8 +378,12 @@ def test_capture_in_words(cli: Cli) -> None:
     assert time.strftime("%Y", time.gmtime(found["captured_at"])) == found["name"][:4]
     assert f"Baseline '{found['name']}' of tiny is active. It can detect:" in lines
     assert ["Successful", "requests"] in [line.split()[:2] for line in lines]
+    assert "Medians of other profiles" in [line.strip() for line in lines]
+    assert [["warm", "3", "0"], ["long", "3", "0"], ["stall", "3", "0"]] == [
+        line.split()[:3] for line in lines if line.split()[:1] in [["warm"], ["long"], ["stall"]]
+    ]
     store = Store(cli.store_url)
-    held = store.history.paused(Target(url=cli.url).endpoint, time.time())
+    held = store.history.events(Target(url=cli.url).endpoint, time.time())
     store.close()
     assert not held
 
@@ -389,7 +496,7 @@ def test_names_are_printed_whole_and_as_they_are(cli: Cli) -> None:
     line = cli.run("baseline", "list").stdout.splitlines()[1]
     assert all(part in line for part in (name, model, endpoint))
     assert cli.run("baseline", "show", name).stdout.startswith(f"{name}: {model} at {endpoint}, captured ")
-    assert f" {name} ms " in cli.run("baseline", "compare", name, "other").stdout.splitlines()[0]
+    assert f" {name} " in cli.run("baseline", "compare", name, "other").stdout.splitlines()[0]
 
 
 def test_show(cli: Cli, captured: tuple[Any, Baseline]) -> None:
@@ -402,26 +509,47 @@ def test_show(cli: Cli, captured: tuple[Any, Baseline]) -> None:
 
     lines = cli.run("baseline", "show", "good-day").stdout.splitlines()
     assert lines[0].startswith(f"good-day: tiny at {Target(url=cli.url).endpoint}, captured ")
-    assert any(line.split()[:1] == ["TTFT"] for line in lines)
+    cells = next(line.split() for line in lines if line.split()[:2] == ["TTFT", "short@1"])
+    assert ["ms", "ms"] == cells[-4:-1:2]
+
+
+def test_show_of_a_ratio(cli: Cli) -> None:
+    """A figure that is no time is shown without a unit of time, under a name that says what it is."""
+    series = (Series("warm_ratio", "warm@1 load 0", (0.0, 60.0), (0.25, 0.25)),)
+    cli.keep(baseline(series=series))
+
+    line = cli.run("baseline", "show", "good-day").stdout.splitlines()[2]
+    assert ["warm", "/", "cold", "TTFT", "warm@1", "load", "0", "2", "0.250", "0.250", "1.0"] == line.split()
 
 
 def test_compare(cli: Cli) -> None:
-    """Two baselines are compared median by median; what only one of them has, and what changed, is told too."""
+    """Two baselines are compared median by median, each in its unit; what only one has, and what changed, is told."""
+    warm = Series("warm_ratio", "warm@1 load 0", (0.0,), (0.25,))
     first, second = baseline("a"), baseline("b")
     facts = (replace(first.facts[0], value="0.33.0"), first.facts[1])
     series = tuple(replace(one, values=tuple(value * 2 for value in one.values)) for one in first.series[:2])
-    cli.keep(first)
-    cli.keep(replace(second, series=series, facts=facts))
+    cli.keep(replace(first, series=(*first.series, warm)))
+    cli.keep(replace(second, series=(*series, replace(warm, values=(0.5,))), facts=facts))
 
     document = cli.json("baseline", "compare", "a", "b")
 
     rows = [(row["metric"], row["stratum"], row["ratio"]) for row in document["rows"]]
     idle, busy = "short@1 load 0", "short@1 load 1-2"
-    assert [("tpot", idle, 2.0), ("ttft", idle, 2.0), ("ttft", busy, None)] == rows
-    assert (60.0, None) == (document["rows"][2]["first_ms"], document["rows"][2]["second_ms"])
+    assert [("tpot", idle, 2.0), ("ttft", idle, 2.0), ("ttft", busy, None), ("warm_ratio", warm.stratum, 2.0)] == rows
+    tpot, _, alone, ratio = document["rows"]
+    assert ("seconds", 0.0105, 0.021) == (tpot["unit"], tpot["first"], tpot["second"])
+    assert ("seconds", 0.06, None) == (alone["unit"], alone["first"], alone["second"])
+    assert ("ratio", 0.25, 0.5) == (ratio["unit"], ratio["first"], ratio["second"])
     assert [{"fact": "vllm.version", "first": "0.32.0", "second": "0.33.0"}] == document["facts"]
-    text = cli.run("baseline", "compare", "a", "b").stdout
-    assert "  vllm.version 0.32.0 → 0.33.0\n" in text
+    lines = cli.run("baseline", "compare", "a", "b").stdout.splitlines()
+    assert "  vllm.version 0.32.0 → 0.33.0" in lines
+    cells = [line.split(" load ")[1].split()[1:] for line in lines[1:5]]
+    assert [
+        ["10.5", "ms", "21", "ms", "2.00"],
+        ["51", "ms", "102", "ms", "2.00"],
+        ["60", "ms", "-", "-"],
+        ["0.250", "0.500", "2.00"],
+    ] == cells
 
 
 def test_use_and_drop(cli: Cli) -> None:
@@ -507,6 +635,48 @@ def test_check_of_a_slow_server(cli: Cli, captured: tuple[Any, Baseline]) -> Non
     }
 
 
+def garbage(made: Baseline) -> Baseline:
+    """Give a baseline of a server that was answering garbage on the good day, too, as random weights do."""
+    answers = (replace(one, digest="", words=(), fault="one token repeated") for one in made.answers)
+    return replace(made, answers=tuple(answers))
+
+
+def test_check_of_a_server_that_answers_garbage(cli: Cli, captured: tuple[Any, Baseline]) -> None:
+    """Garbage from a server that answered well when its baseline was captured is a critical finding."""
+    cli.slower(captured[1], 2.0, "good-answers")
+    turn(cli.url, garbage=True)
+    document = cli.json("check", code=1)
+
+    (found,) = document["targets"][0]["findings"]
+    assert ("health", "critical", "short answers") == (found["kind"], found["severity"], found["subject"])
+    assert "the last 3 answers are garbage (one token repeated)" in found["summary"]
+
+
+def test_check_of_a_server_that_always_answered_garbage(cli: Cli, captured: tuple[Any, Baseline]) -> None:
+    """Garbage that the baseline knows is no finding."""
+    cli.slower(garbage(captured[1]), 2.0, "random-weights")
+    turn(cli.url, garbage=True)
+
+    assert [] == cli.json("check")["targets"][0]["findings"]
+
+
+def test_check_of_garbage_without_a_baseline(cli: Cli) -> None:
+    """Garbage from a server of which nothing better is known only informs."""
+    turn(cli.url, garbage=True)
+
+    (found,) = cli.json("check", "--requests", "1")["targets"][0]["findings"]
+    assert ("info", "short answers") == (found["severity"], found["subject"])
+
+
+def test_check_of_other_answers(cli: Cli, captured: tuple[Any, Baseline]) -> None:
+    """Answers other than the baseline's are told with how much of them is the same, and fail nothing."""
+    others = tuple(replace(one, digest="0" * 16, words=(*one.words[:8], *[0] * 8)) for one in captured[1].answers)
+    cli.slower(replace(captured[1], answers=others), 2.0, "other-words")
+
+    (found,) = cli.json("check")["targets"][0]["findings"]
+    assert ("info", {"words_alike_ratio": 0.5}) == (found["severity"], found["evidence"])
+
+
 def test_check_without_a_baseline(cli: Cli) -> None:
     """Without a baseline only health is judged, unless a baseline is required."""
     lines = cli.run("check", "--requests", "1").stdout.splitlines()
@@ -555,6 +725,125 @@ def test_check_of_several_targets(cli: Cli) -> None:
     document = cli.json("check", "--requests", "1", "--target", cli.url, "--target", DEAD, code=1)
 
     assert [("tiny", 0), ("127.0.0.1:9", 1)] == [(one["target"], len(one["findings"])) for one in document["targets"]]
+
+
+def told(cli: Cli, url: str = "http://elsewhere:8000") -> list[Event]:
+    """Give what the store holds of a target, by default of one that nobody named."""
+    store = Store(cli.store_url)
+    events = store.history.events(Target(url=url).endpoint, 0.0)
+    store.close()
+    return list(events)
+
+
+def test_annotate(cli: Cli) -> None:
+    """What an operator tells is stored at its moment as one line, for every target."""
+    began = time.time()
+    said = cli.run("annotate", "image 0.33\n rolled  out").stdout
+
+    (event,) = told(cli)
+    assert ("annotation", event.at, "image 0.33 rolled out") == (event.kind, event.until, event.text)
+    assert began <= event.at <= time.time()
+    assert f"noted at {utc(event.at)}: image 0.33 rolled out\n" == said
+
+
+def test_annotate_one_target(cli: Cli) -> None:
+    """What concerns one target is told of no other."""
+    cli.run("annotate", "x" * 200, "--target", DEAD)
+
+    assert ["x" * 200] == [event.text for event in told(cli, DEAD)]
+    assert [] == told(cli)
+
+
+def test_mute(cli: Cli) -> None:
+    """A mute holds for as long as asked, with its reason; muting again moves its end, and --end ends it."""
+    said = cli.run("mute", "--for", "1h", "--reason", "driver update").stdout
+
+    (event,) = told(cli)
+    assert ("mute", "driver update") == (event.kind, event.text)
+    assert 3600.0 == pytest.approx(event.until - event.at)
+    assert f"muted until {utc(event.until)}\n" == said
+
+    cli.run("mute", "--for", "2h", "--reason", "still at it")
+    (longer,) = told(cli)
+    assert (event.at, "still at it") == (longer.at, longer.text)
+    assert longer.until > event.until + 3000
+
+    assert "the mute is over\n" == cli.run("mute", "--end").stdout
+    assert [True] == [one.until <= time.time() for one in told(cli)]
+
+
+def test_mute_one_target(cli: Cli) -> None:
+    """A mute of one target holds no other; while all are muted, the end of one's own changes nothing and says so."""
+    cli.run("mute", "--for", "1h", "--target", DEAD)
+    assert [] == told(cli)
+    (own,) = told(cli, DEAD)
+
+    cli.run("mute", "--for", "2h")
+    said = cli.run("mute", "--end", "--target", DEAD).stdout
+
+    ended, everywhere = told(cli, DEAD)
+    assert (own.at, True) == (ended.at, ended.until <= time.time())
+    assert f"muted until {utc(everywhere.until)}\n" == said
+
+
+def test_end_every_mute(cli: Cli) -> None:
+    """--end without a target ends the mutes of single ones, too."""
+    cli.run("mute", "--for", "1h", "--target", DEAD)
+    assert "the mute is over\n" == cli.run("mute", "--end").stdout
+
+    assert [True] == [one.until <= time.time() for one in told(cli, DEAD)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "waits"),
+    [
+        (["--end"], []),
+        (["--end", "--target", "http://qwen:8000"], ["tiny"]),
+        (["--for", "3h"], ["tiny", "qwen:8000"]),
+        (["--for", "3h", "--target", "http://qwen:8000"], ["qwen:8000"]),
+    ],
+)
+def test_a_mute_moves_what_it_holds_back(cli: Cli, arguments: list[str], waits: list[str]) -> None:
+    """Messages that were held back are told when the mute really ends: at once with --end, later if it goes on."""
+    store = Store(cli.store_url)
+    later = time.time() + 3600
+    held = [Outgoing("team", {"target": name}, shadow=False, not_before=later) for name in ("tiny", "qwen:8000")]
+    store.outbox.settle("tiny", (), held, time.time())
+    cli.run("mute", *arguments)
+    moment = time.time() if "--end" in arguments else later + 60
+    due = [one.message["target"] for one in store.outbox.due(moment)]
+    store.close()
+
+    assert waits == [name for name in ("tiny", "qwen:8000") if name not in due]
+
+
+@pytest.mark.parametrize(
+    ("command", "why"),
+    [
+        (["mute"], "mute: say --for DURATION, longer than 0, or --end"),
+        (["mute", "--for", "1h", "--end"], "mute: say --for DURATION, longer than 0, or --end"),
+        (["mute", "--for", "0s"], "mute: say --for DURATION, longer than 0, or --end"),
+        (["mute", "--for", "an hour"], "Invalid value for '--for': 'an hour' is not a duration: write it like 15s, "),
+        (["mute", "--for", "1h", "--reason", " "], "--reason: give 1 to 200 printable characters"),
+        (["mute", "--for", "1h", "--reason", "x" * 201], "--reason: give 1 to 200 printable characters"),
+        (["mute", "--for", "1h", "--reason", "\x1b[31mred"], "--reason: give 1 to 200 printable characters"),
+        (["annotate"], "Missing argument 'TEXT'. See monitor annotate --help"),
+        (["annotate", ""], "TEXT: give 1 to 200 printable characters"),
+        (["annotate", "x" * 201], "TEXT: give 1 to 200 printable characters"),
+        (["annotate", "bell\x07"], "TEXT: give 1 to 200 printable characters"),
+        (["annotate", "not text \udcff"], "TEXT: give 1 to 200 printable characters"),
+    ],
+)
+def test_what_cannot_be_told(cli: Cli, command: list[str], why: str) -> None:
+    """What is no mute or no note is refused in one line, and nothing is stored."""
+    assert cli.refused(*command).startswith(why)
+    assert [] == told(cli)
+
+
+@pytest.mark.parametrize("command", ["mute", "annotate"])
+def test_help_has_an_example(cli: Cli, command: str) -> None:
+    """Whoever asks for help is shown how it is typed."""
+    assert f"Example: monitor {command} " in cli.run(command, "--help").stdout
 
 
 def test_config(cli: Cli) -> None:
@@ -612,6 +901,8 @@ def test_metrics(cli: Cli) -> None:
         ["config", "check"],
         ["baseline", "list"],
         ["baseline", "capture"],
+        ["mute", "--for", "1h"],
+        ["annotate", "deploy"],
         ["serve"],
     ],
 )
@@ -623,7 +914,18 @@ def test_bad_settings_are_told_by_every_command(cli: Cli, tmp_path: Path, comman
     assert f"{path}: heartbeat.evry: unknown key; known here: every" == cli.refused(*command, "--config", str(path))
 
 
-@pytest.mark.parametrize("command", [["check"], ["baseline", "list"], ["baseline", "capture"], ["serve"]])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["check"],
+        ["baseline", "list"],
+        ["baseline", "capture"],
+        ["mute", "--for", "1h"],
+        ["mute", "--end"],
+        ["annotate", "deploy"],
+        ["serve"],
+    ],
+)
 def test_an_unusable_store_is_told_by_every_command(cli: Cli, tmp_path: Path, command: list[str]) -> None:
     """Every command that needs the store tells in one line when it cannot be used, with exit 2."""
     (tmp_path / "file").write_text("")

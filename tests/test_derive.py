@@ -2,6 +2,7 @@
 
 import itertools
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,6 +20,8 @@ def look(at: float, start: float | None = 100.0, error: str = "", **figures: flo
         "ttft_sum": TTFT_SUM,
         "ttft_count": TTFT_COUNT,
         "kv": catalog.KV_USAGE,
+        "prompt": catalog.PROMPT_TOKENS,
+        "generation": catalog.GENERATION_TOKENS,
     }
     readings = [Reading(names[key], value, at, ENGINE) for key, value in figures.items()]
     if start is not None:
@@ -78,6 +81,65 @@ def test_new_start_time_is_a_restart() -> None:
 
     assert derive.interval(idle, look(25.0, start=24.0, queries=0, hits=0), derive.Users(), clean=True).restarted
     assert not derive.interval(idle, look(25.0, queries=0, hits=0), derive.Users(), clean=True).restarted
+
+
+def test_a_start_time_that_is_not_told_is_no_restart() -> None:
+    """A start time that appears, or is told no longer, says nothing of a restart."""
+    told, untold = look(10.0, queries=0, hits=0), look(25.0, start=None, queries=0, hits=0)
+
+    assert not derive.interval(told, untold, derive.Users(), clean=True).restarted
+    assert not derive.interval(untold, told, derive.Users(), clean=True).restarted
+
+
+def test_users_rate() -> None:
+    """Tokens read and written in a clean interval, over its seconds, are the users' rate; idle users have zero."""
+    before = look(10.0, prompt=100, generation=50)
+    busy, idle = look(25.0, prompt=340, generation=110), look(25.0, prompt=100, generation=50)
+
+    rates = [derive.interval(before, after, derive.Users(), clean=True).users_rate for after in (busy, idle)]
+
+    assert [20.0, 0.0] == rates
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "clean"),
+    [
+        (None, look(25.0, prompt=340, generation=110), True),
+        (look(10.0, prompt=100, generation=50), look(25.0, prompt=340, generation=110), False),
+        (look(10.0, prompt=100, generation=50), look(25.0, error="refused"), True),
+        (look(10.0, prompt=400, generation=50), look(25.0, prompt=340, generation=110), True),
+        (look(10.0, prompt=100, generation=50), look(25.0, start=20.0, prompt=340, generation=110), True),
+        (look(10.0, queries=1, hits=1), look(25.0, queries=2, hits=2), True),
+        (look(25.0, prompt=100), look(25.0, prompt=340), True),
+    ],
+    ids=[
+        "the first look",
+        "our own canary among them",
+        "a failed look",
+        "counters began anew",
+        "another process",
+        "no tokens told",
+        "no time between",
+    ],
+)
+def test_users_rate_is_not_known(before: Snapshot | None, after: Snapshot, clean: bool) -> None:  # noqa: FBT001 - a parameter of the cases
+    """Where it cannot be told what users had, there is no rate rather than zero."""
+    assert derive.interval(before, after, derive.Users(), clean=clean).users_rate is None
+
+
+def test_engines_are_summed() -> None:
+    """A total is the sum over engines and metrics; what nobody tells has none."""
+    known = {
+        (catalog.RUNNING, labels(engine="0")): 2.0,
+        (catalog.RUNNING, labels(engine="1")): 3.0,
+        (catalog.WAITING, labels(engine="1")): 4.0,
+    }
+
+    assert (5.0, 9.0, None) == (
+        derive.total(known, catalog.RUNNING),
+        derive.total(known, catalog.RUNNING, catalog.WAITING),
+        derive.total(known, catalog.ENGINE_STEPS),
+    )
 
 
 def test_nothing_looked_up_is_no_ratio() -> None:

@@ -10,7 +10,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from monitor.detect import verdict
-from monitor.detect.strata import load_class, series, stratum, unusable
+from monitor.detect.strata import load_class, metrics, series, stratum, title, unit, unusable
 from monitor.model import Baseline, Context, Finding, Load, Probe
 
 POLICY = verdict.Policy(opens_after=180.0, stale_after=600.0)
@@ -183,6 +183,86 @@ def test_load_classes() -> None:
     assert ["0", "1-2", "3-8", "9-32", "33-128", "129+", "1-2+queue", "unknown"] == [load_class(one) for one in loads]
 
 
+@pytest.mark.parametrize(
+    ("load", "expected"),
+    [
+        (IDLE, "short@1 load 0"),
+        (Load(0.0, 0.0, 0.9), "short@1 load 0"),
+        (Load(4.0, 0.0), "short@1 load 3-8"),
+        (Load(4.0, 0.0, 0.0), "short@1 load 3-8 kv low"),
+        (Load(4.0, 2.0, 0.5), "short@1 load 3-8+queue kv mid"),
+        (Load(4.0, 0.0, 0.9), "short@1 load 3-8 kv high"),
+    ],
+)
+def test_kv_cache_counts_when_busy(load: Load, expected: str) -> None:
+    """A busy server's KV cache in use, in thirds, sets probes apart; an idle one's is only what was left there."""
+    assert expected == stratum(probe(0.0, load=load))
+
+
+@given(st.floats(0.0, 1.0), st.floats(0.0, 1.0))
+def test_kv_thirds_are_in_order(one: float, other: float) -> None:
+    """More KV cache in use is never a lower third."""
+    order = ["low", "mid", "high"]
+    thirds = [
+        order.index(stratum(probe(0.0, load=Load(4.0, 0.0, usage))).split()[-1]) for usage in sorted((one, other))
+    ]
+
+    assert sorted(thirds) == thirds
+
+
+def test_what_is_judged_of_a_profile() -> None:
+    """Each profile has its figures; what is not known here is judged like a single request."""
+    assert [("ttft", "warm_ratio"), ("itl_max",)] == [metrics("warm"), metrics("stall")]
+    assert [("ttft", "tpot")] * 3 == [metrics(name) for name in ("short", "long", "my-own")]
+
+
+def test_figures_have_names_and_units() -> None:
+    """Figures are called what people call them."""
+    assert ["TTFT", "TPOT", "ITL max", "warm / cold TTFT"] == [
+        title(metric) for metric in ("ttft", "tpot", "itl_max", "warm_ratio")
+    ]
+    assert ["seconds", "ratio"] == [unit(metric) for metric in ("itl_max", "warm_ratio")]
+
+
+def counted(gained: float | None, prompt: int | None = 30, output: int | None = 10, running: float = 0.0) -> Probe:
+    """Give a probe during which the server counted so many tokens."""
+    before = Load(running, 0.0, 0.0, tokens=1000.0)
+    after = replace(before, tokens=None if gained is None else 1000.0 + gained)
+    return replace(probe(0.0), before=before, after=after, prompt_tokens=prompt, output_tokens=output)
+
+
+@pytest.mark.parametrize(
+    ("one", "joined"),
+    [
+        (counted(40.0), False),
+        (counted(49.0), False),
+        (counted(51.0), True),
+        (counted(4000.0), True),
+        (counted(4000.0, running=4.0), False),
+        (counted(-900.0), False),
+        (counted(None), False),
+        (counted(4000.0, prompt=None), False),
+        (counted(4000.0, output=None), False),
+        (replace(counted(4000.0), before=IDLE), False),
+    ],
+    ids=[
+        "own tokens only",
+        "the last step of who was there before",
+        "a few of others",
+        "many of others",
+        "others were there all the time",
+        "counters began anew",
+        "nothing counted after",
+        "own prompt unknown",
+        "own answer unknown",
+        "nothing counted before",
+    ],
+)
+def test_others_that_came_and_went(one: Probe, joined: bool) -> None:  # noqa: FBT001 - a parameter of the cases
+    """Two idle looks do not hide others' tokens between them; where tokens are unknown nothing is claimed."""
+    assert ("load changed during the probes" if joined else "") == unusable(one)
+
+
 def test_series_are_sorted_and_strata_apart() -> None:
     """A sample is kept in time order, and like with like."""
     busy = Load(4.0, 0.0, 0.1)
@@ -212,7 +292,7 @@ def test_scaling_changes_no_verdict(scale: float, factor: float, seed: int) -> N
 @given(st.lists(st.integers(1, 30), min_size=1, max_size=5))
 def test_replay_equals_live(cuts: list[int]) -> None:
     """Probes taken in one by one, in parts or at once give one state: a restart changes no verdict."""
-    probes = [*noisy(3, 0.0, 30), *noisy(4, 1800.0, 30, 1.5)]
+    probes = [*restarted(noisy(3, 0.0, 28), 0.0), *restarted(noisy(4, 1680.0, 32, 1.5), 1670.0)]
     measure = verdict.ruler(SHORT)
     at_once = verdict.step(verdict.fresh(["short"]), measure, probes, POLICY)
     arms, rest = verdict.fresh(["short"]), probes
@@ -220,3 +300,133 @@ def test_replay_equals_live(cuts: list[int]) -> None:
         arms, rest = verdict.step(arms, measure, rest[:cut], POLICY), rest[cut:]
 
     assert at_once == verdict.step(arms, measure, rest, POLICY)
+
+
+def restarted(probes: Iterable[Probe], started: float | None) -> list[Probe]:
+    """Say of probes when the server that answered them began."""
+    return [replace(one, started=started) for one in probes]
+
+
+def spawned(*probes: Probe) -> dict[str, float | str | None]:
+    """Give when what is found began with a restart, by subject; None where it did not."""
+    return {subject: finding.evidence.get("restarted_at") for subject, finding in found(SHORT, list(probes)).items()}
+
+
+BEFORE = restarted(noisy(3, 0.0, 50), 0.0)
+AGAIN = 2990.0
+"""When the server began anew: the next probe is sent at 3000."""
+
+
+def test_spawned_slow_is_told() -> None:
+    """A server that is slow from the first block after a restart on is told to have spawned slow, as long as it is."""
+    slow = restarted(noisy(4, 3000.0, 40, 1.5), AGAIN)
+    findings = [found(SHORT, [*BEFORE, *slow[:count]])["short tpot"] for count in range(10, 41, 5)]
+
+    assert {AGAIN} == {finding.evidence.get("restarted_at") for finding in findings}
+    assert {True} == {finding.summary.endswith("; it spawned slow: so since its restart") for finding in findings}
+    assert findings[0].onset == 3000.0
+
+
+def test_a_healthy_restart_is_not_found() -> None:
+    """A server that is as fast after a restart as before is not blamed."""
+    assert {} == spawned(*BEFORE, *restarted(noisy(4, 3000.0, 40), AGAIN))
+
+
+def test_a_later_slowness_is_not_blamed_on_the_restart() -> None:
+    """A server that was well for a block after a restart did not spawn slow."""
+    probes = [*BEFORE, *restarted([*noisy(4, 3000.0, 5), *noisy(5, 3300.0, 15, 1.5)], AGAIN)]
+
+    assert {"short ttft": None, "short tpot": None} == spawned(*probes)
+
+
+@pytest.mark.parametrize("slow_before", [5, 10, 15, 20])
+def test_a_slowness_older_than_the_restart(slow_before: int) -> None:
+    """A slowness that a block showed before the restart goes on, and did not begin with it."""
+    began = 3000.0 - 60.0 * slow_before
+    old = [*noisy(3, 0.0, 50 - slow_before), *noisy(4, began, slow_before, 1.5)]
+
+    findings = spawned(*restarted(old, 0.0), *restarted(noisy(5, 3000.0, 15, 1.5), AGAIN))
+
+    assert {"short ttft": None, "short tpot": None} == findings
+
+
+def test_a_restart_that_heals() -> None:
+    """A slowness that a restart ends closes after two blocks, and what spawns slow later is told as such."""
+    slow = restarted(noisy(4, 3000.0, 20, 1.5), 0.0)
+    healed = restarted(noisy(5, 4200.0, 10), 4190.0)
+    again = restarted(noisy(6, 4800.0, 10, 1.5), 4790.0)
+
+    assert {"short ttft": None, "short tpot": None} == spawned(*BEFORE, *slow, *healed[:9])
+    assert {} == spawned(*BEFORE, *slow, *healed)
+    assert {"short ttft": 4790.0, "short tpot": 4790.0} == spawned(*BEFORE, *slow, *healed, *again)
+
+
+@pytest.mark.parametrize(("told", "same"), [(2.0, True), (-4.9, True), (5.0, False), (None, True)])
+def test_tellings_of_one_start(told: float | None, same: bool) -> None:  # noqa: FBT001 - a parameter of the cases
+    """A start told a little differently, or not at all, is the same process; a block goes on across such tellings."""
+    probes = [*restarted(noisy(3, 0.0, 3), 0.0), *restarted(noisy(4, 180.0, 2), told)]
+
+    assert (None if same else "fewer than 5 probes yet") == (judged(SHORT, probes).judgements[0].unjudged or None)
+
+
+def test_a_restart_discards_a_block() -> None:
+    """A block is of one process: what was begun before a restart is not finished after it, and last is not shown."""
+    probes = [*BEFORE, *restarted(noisy(4, 3000.0, 3, 1.5), 0.0)]
+
+    for count in range(5):
+        said = judged(SHORT, [*probes, *restarted(noisy(5, 3180.0, 5), 3170.0)[: count + 1]])
+
+        assert {"fewer than 5 probes yet" if count < 4 else ""} == {one.unjudged for one in said.judgements}
+
+
+def test_a_start_told_only_after_a_restart() -> None:
+    """A start that is told for the first time and lies after the last probe is a restart; an older one is none."""
+    slow = noisy(4, 3000.0, 10, 1.5)
+    unknown = restarted(BEFORE, None)
+
+    assert {"short ttft": AGAIN, "short tpot": AGAIN} == spawned(*unknown, *restarted(slow, AGAIN))
+    assert {"short ttft": None, "short tpot": None} == spawned(*unknown, *restarted(slow, 1.0))
+
+
+@given(st.lists(st.tuples(st.sampled_from([1.0, 1.5]), st.booleans(), st.integers(1, 12)), min_size=1, max_size=6))
+@hypothesis_settings(max_examples=50, deadline=None)
+def test_spawned_means_found_since_a_restart(phases: list[tuple[float, bool, int]]) -> None:
+    """Whatever a server goes through, what is told to have spawned slow began at or after that restart."""
+    at, started, probes = 0.0, 0.0, []
+    for index, (factor, restarts, count) in enumerate(phases):
+        started = at - 1.0 if restarts else started
+        probes += restarted(noisy(index, at, count, factor), started)
+        at += 60.0 * count
+    for finding in found(SHORT, probes).values():
+        since = finding.evidence.get("restarted_at")
+
+        assert since is None or (finding.onset is not None and isinstance(since, float) and since <= finding.onset)
+        assert (since is not None) == ("spawned slow" in finding.summary)
+
+
+def own_figures(profile: str, seed: int, start: float, count: int, factor: float = 1.0) -> list[Probe]:
+    """Draw probes of `warm`, whose second answer comes at a quarter of the time, or of `stall`."""
+    return [
+        replace(one, profile=profile, cold_ttft=0.4, itls=(0.01, (one.tpot or 0.0) * 2))
+        for one in noisy(seed, start, count, factor)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("profile", "subject", "words", "unit"),
+    [
+        ("warm", "warm warm_ratio", "llama: canary warm / cold TTFT 0.2", "ratio"),
+        ("stall", "stall itl_max", "llama: canary ITL max 4", "seconds"),
+    ],
+)
+def test_figures_of_their_own_profiles(profile: str, subject: str, words: str, unit: str) -> None:
+    """The gain of a cached prompt and the longest gap of a disturbed stream have words and units of their own."""
+    measure = verdict.ruler(baseline(own_figures(profile, 1, -6000.0, 100)))
+    probes = [*own_figures(profile, 3, 0.0, 50), *own_figures(profile, 4, 3000.0, 15, 1.6)]
+    arms = verdict.step(verdict.fresh([profile]), measure, probes, POLICY)
+    findings = {one.subject: one for one in verdict.judge(arms, "llama", measure, probes[-1].at, POLICY).findings}
+
+    assert {f"{profile} {metric}" for metric in metrics(profile)} == set(findings)
+    assert words in findings[subject].summary
+    assert unit == findings[subject].evidence["unit"]
+    assert ("ms" in findings[subject].summary) == (unit == "seconds")

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from monitor import catalog
 from monitor.cli.app import app
 from monitor.cli.config import metrics_page
-from monitor.settings import NOT_YET, Settings, Sink, Target
+from monitor.settings import NOT_YET, OwnProfile, Settings, Sink, Target
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -68,7 +68,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
 
 def setting_keys(model: type[BaseModel], path: str = "") -> Iterator[str]:
     """Walk all keys of the settings, with NAME for a name that is free."""
-    tables: dict[str, type[BaseModel]] = {"target": Target, "sink": Sink}
+    tables: dict[str, type[BaseModel]] = {"target": Target, "sink": Sink, "profile": OwnProfile}
     for name in model.model_fields:
         where = f"{path}{name}"
         if name in tables:

@@ -5,7 +5,7 @@ from pathlib import Path
 from serving import simulated
 
 from monitor.doctor import Check, examine
-from monitor.settings import Host, Settings, StoreSettings, Target
+from monitor.settings import Canary, Host, Settings, StoreSettings, Target
 
 TREE = Path(__file__).parent / "captures" / "host" / "ascend-tuned"
 
@@ -70,6 +70,17 @@ async def test_failing_answers(tmp_path: Path) -> None:
 
     assert found["target llama canary"].works is False
     assert found["target llama canary"].says.startswith("rejected: HTTP 500")
+
+
+async def test_the_watched_profile_is_asked(tmp_path: Path) -> None:
+    """The doctor's canary asks what will be watched: what the server has no room for is told."""
+    async with simulated(max_model_len=60) as server:
+        chosen = settings(tmp_path, server.url)
+        watched = [chosen.model_copy(update={"canary": Canary(profiles=[name])}) for name in ("short", "long")]
+        short, long = [(await checks(one))["target llama canary"] for one in watched]
+
+    assert (True, False) == (short.works, long.works)
+    assert long.says.startswith("rejected: HTTP 400")
 
 
 async def test_unreadable_key_file(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Opening the database: where it is, what is refused and left as it was, and what happens when it is full."""
 
+import json
 import sqlite3
 import subprocess
 import sys
@@ -8,19 +9,24 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from examples import AT, baseline, probe
-from sqlalchemy import Engine
+from sqlalchemy import Engine, create_engine
 from sqlmodel import SQLModel
 
+from monitor import store as package
+from monitor.model import Answer, Event, Probe
 from monitor.store.baselines import Baselines
 from monitor.store.engine import connect, default_url
 from monitor.store.history import History
 from monitor.store.schema import StoreError
 from monitor.store.store import Store
 
-HEAD = "0001"
+MIGRATIONS = Path(package.__path__[0]) / "migrations"
+HEAD = "0002"
 
 
 @contextmanager
@@ -43,6 +49,31 @@ def run(file: Path, *statements: str) -> None:
     with closing(sqlite3.connect(file)) as connection, connection:
         for statement in statements:
             connection.execute(statement)
+
+
+def first_version(file: Path) -> None:
+    """Make a store as the first version of the monitor left it: a baseline, a probe, and an open event."""
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    engine = create_engine(f"sqlite:///{file}")
+    with engine.begin() as schema:
+        config.attributes["connection"] = schema
+        command.upgrade(config, "0001")
+    engine.dispose()
+    made, one = baseline(), probe()
+    context, facts = made.context, made.facts
+    stored = {"at": one.at, "profile": "short", "version": "1", "outcome": "ok", "before": None, "after": None}
+    with closing(sqlite3.connect(file)) as connection, connection:
+        whole = (made.name, context.model, context.endpoint, made.captured_at)
+        connection.execute("INSERT INTO baseline VALUES (1, ?, ?, ?, ?, 1, 0)", whole)
+        values = [(1, s.metric, s.stratum, *pair) for s in made.series for pair in zip(s.times, s.values, strict=True)]
+        columns = "baseline_id, metric, stratum, at, value"
+        connection.executemany(f"INSERT INTO baseline_value ({columns}) VALUES (?, ?, ?, ?, ?)", values)  # noqa: S608 - our own names
+        kept = [(1, fact.name, fact.value, fact.path, fact.why) for fact in facts]
+        columns = "baseline_id, fact, value, path, why"
+        connection.executemany(f"INSERT INTO baseline_fact ({columns}) VALUES (?, ?, ?, ?, ?)", kept)  # noqa: S608 - our own names
+        connection.execute("INSERT INTO probe VALUES (1, 'llama', ?, ?)", (AT, json.dumps({**stored, "itls": []})))
+        connection.execute("INSERT INTO event VALUES (1, 'http://vllm:8000', 'capture', 1.0, 9.0, '')")
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -75,6 +106,31 @@ def test_folders_are_made(tmp_path: Path) -> None:
 
 def test_migrations_make_the_tables_of_the_models(tmp_path: Path) -> None:
     """A freshly migrated database differs in nothing from what the models ask for."""
+    with opened(f"sqlite:///{tmp_path}/monitor.db") as engine, engine.begin() as connection:
+        found = compare_metadata(MigrationContext.configure(connection), SQLModel.metadata)
+
+    assert [] == found
+
+
+def test_a_store_of_the_first_version(tmp_path: Path) -> None:
+    """A store that the first version made is upgraded with all it holds, and its baselines can have answers then."""
+    file = tmp_path / "monitor.db"
+    first_version(file)
+    answered = baseline("answered", answers=(Answer("short", "1", "5f1d", (7, 8), ""),))
+    with closing(Store(f"sqlite:///{file}")) as store:
+        assert baseline() == store.baselines.active("http://vllm:8000")
+        assert (Probe(AT, "short", "1", "ok"),) == store.history.probes("llama", AT)
+        assert (Event("capture", 1.0, 9.0),) == store.history.events("http://vllm:8000", 0.0)
+        store.baselines.save(answered)
+        assert answered == store.baselines.active("http://vllm:8000")
+
+    with closing(sqlite3.connect(file)) as connection:
+        assert [(HEAD,)] == connection.execute("SELECT version_num FROM alembic_version").fetchall()
+
+
+def test_an_upgraded_store_has_the_tables_of_the_models(tmp_path: Path) -> None:
+    """A store that the first version made ends with the very tables that a fresh one has."""
+    first_version(tmp_path / "monitor.db")
     with opened(f"sqlite:///{tmp_path}/monitor.db") as engine, engine.begin() as connection:
         found = compare_metadata(MigrationContext.configure(connection), SQLModel.metadata)
 
@@ -175,6 +231,17 @@ def test_a_folder_is_no_database(tmp_path: Path) -> None:
     )
 
 
+def test_a_failed_upgrade_leaves_the_version_before(tmp_path: Path) -> None:
+    """A store that cannot be upgraded stays what it was, whole and readable by the version that made it."""
+    file = tmp_path / "monitor.db"
+    first_version(file)
+    run(file, "CREATE VIEW baseline_answer AS SELECT 1")
+    before = contents(tmp_path)
+
+    assert "already" in refusal(f"sqlite:///{file}")
+    assert before == contents(tmp_path)
+
+
 @pytest.mark.parametrize(
     "url",
     [
@@ -202,7 +269,7 @@ from monitor.store.store import Store
 print("ready", flush=True)
 sys.stdin.readline()
 store = Store(sys.argv[1])
-store.history.pause(sys.argv[2], "capture", 1.0, 2.0)
+store.history.hold(sys.argv[2], "capture", 1.0, 2.0)
 store.close()
 """
 
@@ -239,7 +306,7 @@ def test_a_full_disk(tmp_path: Path) -> None:
         most = _limit(engine, 1)  # as small as what is there already
         flood = [probe(at=AT + 1 + number) for number in range(1000)]
 
-        with pytest.raises(StoreError, match=r"^store sqlite:///.*monitor\.db: database or disk is full$"):
+        with pytest.raises(StoreError, match=r"^store sqlite:///.*\.db: database or disk is full; free some space"):
             history.remember("llama", flood, ())
 
         assert (probe(),) == history.probes("llama", AT)

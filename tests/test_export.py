@@ -18,12 +18,14 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from monitor import catalog
-from monitor.export import LONGEST_VALUE, Board, Periods
-from monitor.model import Beat, Fact, Judgement, OpenFinding, Reading, Snapshot, labels
+from monitor.export import LONGEST_VALUE, MOST_NOTES, Board, Periods
+from monitor.model import STATES, Beat, Event, Fact, Judgement, OpenFinding, Reading, Snapshot, State, labels
 
 GOLDEN = Path(__file__).parent / "goldens" / "metrics.prom"
 PERIODS = Periods(beat=15.0, probe=60.0, node=20.0)
 
+OUR_OWN = {catalog.STATE, catalog.RESTARTS}
+"""What we say of a server, and no collector reads."""
 USUAL = {"engine": "0", "governor": "performance", "node": "0", "resource": "cpu", "share": "some", "version": "0.32.0"}
 
 
@@ -32,7 +34,7 @@ def readings_of(*prefixes: str) -> tuple[Reading, ...]:
     return tuple(
         Reading(metric.name + suffix, 2.0, AT, labels(**{name: USUAL.get(name, name) for name in own}))
         for metric in catalog.METRICS.values()
-        if metric.name.removeprefix(catalog.PREFIX).startswith(prefixes)
+        if metric.name.removeprefix(catalog.PREFIX).startswith(prefixes) and metric.name not in OUR_OWN
         for own in [[name for name in metric.labels if name != "target"]]
         for suffix in (("_sum", "_count") if metric.kind == "summary" else ("",))
     )
@@ -79,6 +81,10 @@ def beat(snapshot: Snapshot = VLLM, target: str = "llama", **changes: object) ->
     return Beat(target, snapshot.at, 0.125, (snapshot,), snapshot.readings, **{**parts, **changes})  # type: ignore[arg-type] # a test's shorthand
 
 
+def note(text: str, at: float = AT) -> Event:
+    return Event("annotation", at, at, text)
+
+
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
@@ -92,11 +98,15 @@ def board(clock: Clock) -> Board:
 @pytest.fixture
 def full(board: Board) -> Board:
     """Give a board that shows every family there is: a watched server, one that is gone, and the node."""
-    board.show(beat(), stored=True)
+    warm = probe(profile="warm", cold_ttft=0.25, tpot=None, itls=(), output_tokens=2)
+    events = (note("driver update", AT - 60), Event("restart", AT - 30, AT - 30), Event("mute", AT - 60, AT + 60))
+    board.show(
+        beat(probes=(probe(), warm), state="alive", events=events, muted_until=AT + 60, restarted=True), stored=True
+    )
     gone = OpenFinding(WAITING, AT, AT)
     seen = (Reading(catalog.VLLM_UP, 0.0, AT),)
     board.show(
-        Beat("gone", AT, 5.0, (DEAD,), seen, (failed_probe(),), (), (gone,), None),
+        Beat("gone", AT, 5.0, (DEAD,), seen, (failed_probe(),), (), (gone,), None, state="waiting"),
         stored=False,
     )
     board.show_node((HOST,))
@@ -231,6 +241,8 @@ def test_unknown_is_absent(full: Board) -> None:
     gone = names(full, "gone")
     assert {
         "vllm_up",
+        "vllm_state",
+        "muted",
         "finding_active",
         "heartbeat_timestamp_seconds",
         "heartbeat_duration_seconds",
@@ -242,8 +254,9 @@ def test_unknown_is_absent(full: Board) -> None:
 
 def test_a_failed_probe_has_no_latency(board: Board) -> None:
     """After a failed probe the last latencies are gone; when it last succeeded stays."""
-    last = {"canary_last_ttft_seconds", "canary_last_tpot_seconds", "canary_last_e2e_seconds", "canary_itl_max_seconds"}
-    board.show(beat(), stored=True)
+    last = {f"canary_{name}" for name in ("last_ttft_seconds", "last_tpot_seconds", "last_e2e_seconds")}
+    last |= {"canary_itl_max_seconds", "canary_warm_ratio"}
+    board.show(beat(probes=(probe(cold_ttft=0.25),)), stored=True)
     assert last <= names(board)
 
     board.show(beat(probes=(failed_probe(at=AT + 60),)), stored=True)
@@ -310,6 +323,75 @@ def test_what_vanished_is_gone(board: Board) -> None:
     board.show(beat(Snapshot("vllm", AT, 0.02, OF_VLLM[:1]), open=(), baseline=None, judgements=()), stored=True)
 
     assert set() == {"finding_active", "baseline_info", "judged", "vllm_requests_running"} & names(board)
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_the_state_is_one_of_a_set(board: Board, state: State) -> None:
+    """Of all states exactly the one that the server is in is 1: each has a series, so that none goes stale."""
+    board.show(beat(state=state), stored=True)
+
+    shown = {dict(pairs)["state"]: value for (name, pairs), value in series(board).items() if name == catalog.STATE}
+    assert {one: float(one == state) for one in STATES} == shown
+
+
+def test_muted(board: Board) -> None:
+    """Whether a target is muted is 1 or 0, never absent while its heart beats."""
+    seen = []
+    for until in (None, AT + 60):
+        board.show(beat(muted_until=until), stored=True)
+        seen.append(series(board)[catalog.MUTED, (("target", "llama"),)])
+
+    assert [0.0, 1.0] == seen
+
+
+def notes(board: Board) -> dict[str, float]:
+    """Give the annotations that are shown, with their moments."""
+    return {
+        dict(pairs)["annotation"]: value for (name, pairs), value in series(board).items() if name == catalog.ANNOTATION
+    }
+
+
+def test_the_newest_annotations_are_shown(board: Board) -> None:
+    """A few annotations are shown, the newest ones, each with its moment; mutes and restarts are none."""
+    told = [note(f"deploy {number}", AT + number) for number in range(MOST_NOTES + 2)]
+    others = (Event("mute", AT, AT + 60, "no deploy"), Event("restart", AT + 9, AT + 9))
+    board.show(beat(events=(*told, *others)), stored=True)
+
+    assert {event.text: event.at for event in told[2:]} == notes(board)
+
+
+def test_a_long_annotation_is_cut(board: Board) -> None:
+    """What is the same text once it is cut is one series, with its newest moment; a text told again is too."""
+    longest = "x" * LONGEST_VALUE
+    told = (note(f"{longest}yes"), note("deploy"), note(f"{longest}no", AT + 1), note("deploy", AT + 2))
+    board.show(beat(events=told), stored=True)
+
+    assert {longest: AT + 1, "deploy": AT + 2} == notes(board)
+    assert 2 == text(board).count(f"\n{catalog.ANNOTATION}{{")
+
+
+def test_a_note_told_again_is_among_the_newest(board: Board) -> None:
+    """An old text that is told again is not forgotten for those in between."""
+    between = [note(f"deploy {number}", AT + number) for number in range(MOST_NOTES)]
+    board.show(beat(events=(note("again", AT - 1), *between, note("again", AT + 9))), stored=True)
+
+    assert {"again", *(event.text for event in between[1:])} == set(notes(board))
+
+
+def test_restarts_are_counted(board: Board) -> None:
+    """Each restart that a beat saw counts once."""
+    for restarted in (True, False, True):
+        board.show(beat(restarted=restarted), stored=True)
+
+    assert 2.0 == board.registry.get_sample_value(catalog.RESTARTS, {"target": "llama"})
+
+
+def test_warm_ratio(board: Board) -> None:
+    """How much faster a prompt just seen is begun is shown of the profile that sends it twice, and of no other."""
+    board.show(beat(probes=(probe(), probe(profile="warm", ttft=0.05, cold_ttft=0.25))), stored=True)
+
+    shown = {pairs: value for (name, pairs), value in series(board).items() if name == catalog.CANARY_WARM_RATIO}
+    assert {(("profile", "warm"), ("target", "llama")): 0.2} == shown
 
 
 def test_findings_are_shown_before_the_first_beat(board: Board) -> None:

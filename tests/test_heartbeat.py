@@ -2,7 +2,9 @@
 
 import sqlite3
 import time
-from contextlib import closing
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -11,19 +13,66 @@ import httpx
 import pytest
 from examples import probe
 from serving import receiver, simulated
-from world import NAME, never, world
+from world import NAME, Calm, World, bird, never, settings_for, world
 
 from monitor import catalog
+from monitor.canary.canary import Canary, Server
+from monitor.canary.economy import Economy
 from monitor.canary.stopwatch import Stopwatch
-from monitor.collect.registry import run
-from monitor.model import Fact, Reading
+from monitor.collect import vllm
+from monitor.collect.registry import Look, run
+from monitor.heartbeat import REMOTE, Heart
+from monitor.model import Beat, Fact, Reading
 from monitor.node import NODE, Node, every
+from monitor.serve import _held, pulse, tell
 from monitor.settings import Target
+from monitor.store.history import EVERYWHERE
 from monitor.store.store import Store
 from monitor.tuning import Change
 
 NOWHERE = "http://127.0.0.1:9"
 ASK = {"model": "tiny", "messages": [{"role": "user", "content": "hello"}]}
+
+
+@asynccontextmanager
+async def hurried(
+    here: World, timeout: float = 0.5, economy: Economy | None = None, beside: int = 0
+) -> AsyncIterator[World]:
+    """Give a world another heart and canary: of less patience, with books of its own, or with canaries beside its
+    first looks.
+    """
+    async with httpx.AsyncClient(base_url=here.url, trust_env=False, timeout=5.0) as client:
+        stopwatch = Stopwatch(Calm)
+        canary = bird(client, stopwatch, timeout, economy)
+        canary.serves(Server("tiny", "0.32.0"))
+        look = joined(partial(vllm.look, client), canary, beside)
+        chosen = settings_for(here.url, "", "on", "")
+        plan = pulse(NAME, chosen.target[NAME], chosen)
+        heart = Heart(plan, look, canary, stopwatch, here.store, REMOTE, partial(tell, chosen))
+        await heart.wake()
+        yield replace(here, heart=heart, canary=canary)
+
+
+def joined(look: Look, canary: Canary, times: int) -> Look:
+    """Send a canary after each of the first looks, before it is told what they saw."""
+    left = [1] * times
+
+    async def both(at: float) -> tuple[tuple[Reading, ...], tuple[Fact, ...]]:
+        seen = await look(at)
+        if left:
+            left.pop()
+            await canary.turn("short", never)
+        return seen
+
+    return both
+
+
+def subjects(beat: Beat) -> set[str]:
+    return {entry.finding.subject for entry in beat.open}
+
+
+def users_had(beat: Beat) -> float:
+    return sum(reading.value for reading in beat.readings if reading.metric.startswith(catalog.USERS_TTFT))
 
 
 async def test_a_beat_shows_what_was_seen(tmp_path: Path) -> None:
@@ -227,21 +276,47 @@ async def test_queue_for_two_beats_spares_the_server(tmp_path: Path) -> None:
     """When requests wait for two beats the canary probes rarely; without a queue it is as before."""
     async with simulated(max_running=1) as server, world(tmp_path / "m.db", server.url) as here:
         await here.turn()
-        server.turn(hang=True)
-        async with httpx.AsyncClient(base_url=server.url) as users, anyio.create_task_group() as group:
-            for _ in range(3):
-                group.start_soon(partial(users.post, "/v1/chat/completions", json=ASK, timeout=None))
-            with anyio.fail_after(10):
-                while not any(
-                    reading.metric == catalog.WAITING and reading.value > 0 for reading in (await here.beat()).readings
-                ):
-                    pass
+        async with queue(here):
             await here.beat()
-            await here.canary.turn("short", 1_000_000, never)
+            await here.canary.turn("short", never)
             spared = here.canary.take_skipped()
-            group.cancel_scope.cancel()
 
     assert {("short", "requests wait"): 1} == dict(spared)
+
+
+async def test_a_queue_that_stands_still_spares_nothing(tmp_path: Path) -> None:
+    """Where requests wait and no step is made only the canary can tell a hang from a gauge that froze: it is sent."""
+    async with (
+        simulated(max_running=1) as server,
+        world(tmp_path / "m.db", server.url) as there,
+        hurried(there) as here,
+    ):
+        await here.turn()
+        server.turn(hang=True)
+        async with queue(here):
+            for _ in range(4):
+                beat = await here.beat()
+            await here.canary.turn("short", never)
+            sent = here.canary.take()
+
+    assert ("hung", {"hung"}) == (beat.state, subjects(beat))
+    assert ["timeout"] == [probe.outcome for probe in sent]
+
+
+@asynccontextmanager
+async def queue(here: World) -> AsyncIterator[None]:
+    """Let three users ask a server for long answers until a beat sees that some of them wait."""
+    long = ASK | {"max_tokens": 6000}
+    async with httpx.AsyncClient(base_url=here.url) as users, anyio.create_task_group() as group:
+        for _ in range(3):
+            group.start_soon(partial(users.post, "/v1/chat/completions", json=long, timeout=None))
+        with anyio.fail_after(10):
+            while not any(
+                reading.metric == catalog.WAITING and reading.value > 0 for reading in (await here.beat()).readings
+            ):
+                pass
+        yield
+        group.cancel_scope.cancel()
 
 
 async def test_a_day_without_baseline_makes_a_provisional_one(tmp_path: Path) -> None:
@@ -326,13 +401,36 @@ async def test_capture_of_another_process_is_no_user(tmp_path: Path) -> None:
     """The canaries of a capture under way are not counted as users."""
     async with simulated() as server, world(tmp_path / "m.db", server.url) as here:
         await here.beat()
-        here.store.history.pause(Target(url=server.url).endpoint, "capture", time.time(), time.time() + 60)
+        here.store.history.hold(Target(url=server.url).endpoint, "capture", time.time(), time.time() + 60)
         async with httpx.AsyncClient(base_url=server.url) as capture:
             await capture.post("/v1/chat/completions", json=ASK)
         beat = await here.beat()
 
-    users = [reading.value for reading in beat.readings if reading.metric.startswith(catalog.USERS_TTFT)]
-    assert 0.0 == sum(users)
+    assert 0.0 == users_had(beat)
+
+
+async def test_capture_that_ended_before_the_look_is_no_user(tmp_path: Path) -> None:
+    """A capture of another process that began and ended between two looks is not counted as users either."""
+    async with simulated() as server, world(tmp_path / "m.db", server.url) as here:
+        await here.beat()
+        endpoint = Target(url=server.url).endpoint
+        here.store.history.hold(endpoint, "capture", time.time(), time.time() + 60)
+        async with httpx.AsyncClient(base_url=server.url) as capture:
+            await capture.post("/v1/chat/completions", json=ASK)
+        now = time.time()
+        here.store.history.hold(endpoint, "capture", now, now)
+        beat = await here.beat()
+
+    assert 0.0 == users_had(beat)
+
+
+async def test_canary_beside_a_look_is_no_user(tmp_path: Path) -> None:
+    """A canary that came and went while the server was looked at is counted in neither interval beside that look."""
+    async with simulated() as server, world(tmp_path / "m.db", server.url) as there, hurried(there, beside=1) as here:
+        for _ in range(2):
+            beat = await here.beat()
+
+    assert 0.0 == users_had(beat)
 
 
 async def test_state_after_a_restart_equals_the_state_before(tmp_path: Path) -> None:
@@ -349,3 +447,138 @@ async def test_state_after_a_restart_equals_the_state_before(tmp_path: Path) -> 
 
     assert before.judgements == after.judgements
     assert all(one.ratio is not None for one in after.judgements)
+
+
+async def test_garbage_is_found(tmp_path: Path) -> None:
+    """A server whose answers turn to garbage is told of as critical though its status is 200, and its recovery, too."""
+    async with simulated() as server, receiver() as hook, world(tmp_path / "m.db", server.url, hook.url) as here:
+        await here.turn()
+        server.turn(garbage=True)
+        for _ in range(4):
+            broken = await here.turn()
+        server.turn(garbage=False)
+        for _ in range(4):
+            mended = await here.turn()
+
+        assert [("short answers", "critical")] == [(one.finding.subject, one.finding.severity) for one in broken.open]
+        assert () == mended.open
+        assert ["firing", "resolved"] == [said["status"] for said in hook.got]
+
+
+@pytest.mark.parametrize(
+    ("knobs", "state"), [({"hang": True}, "hung"), ({"tpot": 0.05}, "saturated"), ({"asleep": True}, "asleep")]
+)
+async def test_states_of_a_server_that_answers(tmp_path: Path, knobs: dict[str, object], state: str) -> None:
+    """A server that does nothing, too much, or sleeps, is told apart from a dead one: /health and /metrics answer."""
+    async with simulated() as server, world(tmp_path / "m.db", server.url) as there, hurried(there) as here:
+        well = await here.turn()
+        server.turn(**knobs)
+        for _ in range(3):
+            ill = await here.turn()
+        async with httpx.AsyncClient(base_url=server.url) as probe_of_others:
+            healthy = await probe_of_others.get("/health")
+        server.turn(**dict.fromkeys(knobs, 0.001 if "tpot" in knobs else False))
+        for _ in range(3):
+            mended = await here.turn()
+
+    assert ["alive", state, "alive"] == [beat.state for beat in (well, ill, mended)]
+    assert [set(), {state} - {"asleep"}, set()] == [subjects(beat) for beat in (well, ill, mended)]
+    assert 200 == healthy.status_code
+
+
+async def test_a_process_that_starts_is_no_recovery(tmp_path: Path) -> None:
+    """A lost server whose process runs again is starting, and what was told of its loss stays open."""
+    async with simulated() as server, world(tmp_path / "m.db", server.url) as first:
+        await first.beat()
+    async with world(tmp_path / "m.db", NOWHERE) as second:
+        for _ in range(2):
+            dead = await second.beat()
+        second.processes.append(1)
+        for _ in range(3):
+            starting = await second.beat()
+
+    assert [("dead", {"unreachable"}), ("starting", {"unreachable", "starting"})] == [
+        (beat.state, subjects(beat)) for beat in (dead, starting)
+    ]
+
+
+async def test_what_happened_is_told(tmp_path: Path) -> None:
+    """A restart and an annotation are told with what is wrong afterwards, and are in the beat."""
+    async with simulated() as server, receiver() as hook, world(tmp_path / "m.db", server.url, hook.url) as here:
+        await here.turn()
+        here.store.history.note(Target(url=server.url).endpoint, "annotation", time.time(), "image 0.33 rolled out")
+        server.engine.restart()
+        restarted = await here.turn()
+        server.turn(metrics_status=503)
+        for _ in range(2):
+            lost = await here.turn()
+
+        told = [line.split(" at ")[0] for line in hook.got[0]["changed"]]
+
+    assert restarted.restarted
+    assert ["annotation", "restart"] == [event.kind for event in lost.events] == told
+    assert hook.got[0]["changed"][0].endswith(": image 0.33 rolled out")
+
+
+@pytest.mark.parametrize("scope", ["the target's", EVERYWHERE])
+async def test_mute_sends_no_canary(tmp_path: Path, scope: str) -> None:
+    """While muted no canary is sent, which is counted, and the beat says until when; afterwards it is as before."""
+    async with simulated() as server, world(tmp_path / "m.db", server.url) as here:
+        endpoint = Target(url=server.url).endpoint
+        where, held, now = scope if scope == EVERYWHERE else endpoint, partial(_held, here.store, endpoint), time.time()
+        here.store.history.hold(where, "mute", now, now + 3600, "driver update")
+        await here.canary.turn("short", held)
+        muted, skipped = await here.beat(), here.canary.take_skipped()
+        here.store.history.hold(where, "mute", time.time(), time.time())
+        await here.canary.turn("short", held)
+        after = await here.beat()
+
+    assert ({("short", "muted"): 1}, ()) == (dict(skipped), muted.probes)
+    assert [(now + 3600, "driver update")] == [(event.until, event.text) for event in muted.events]
+    assert [now + 3600, None] == [muted.muted_until, after.muted_until]
+    assert ["ok"] == [probe.outcome for probe in after.probes]
+
+
+@pytest.mark.parametrize(("status_at_the_end", "told"), [(0, []), (503, ["firing"])])
+async def test_mute_holds_messages_back(tmp_path: Path, status_at_the_end: int, told: list[str]) -> None:
+    """What opens while muted is shown and not told; over at the end of the mute it never is, else it is then."""
+    async with simulated() as server, receiver() as hook, world(tmp_path / "m.db", server.url, hook.url) as here:
+        await here.turn()
+        here.store.history.hold(EVERYWHERE, "mute", time.time(), time.time() + 3600)
+        server.turn(metrics_status=503)
+        for _ in range(3):
+            lost = await here.turn()
+        server.turn(metrics_status=status_at_the_end)
+        for _ in range(3):
+            await here.turn()
+        silent = list(hook.got)
+        here.store.history.hold(EVERYWHERE, "mute", time.time(), time.time())
+        here.store.outbox.release(time.time())
+        await here.turn()
+
+        assert ({"unreachable"}, []) == (subjects(lost), silent)
+        assert told == [said["status"] for said in hook.got]
+
+
+async def test_users_prove_liveness_by_their_own_tokens(tmp_path: Path) -> None:
+    """Users' tokens spare the canary, counted in an interval of theirs alone; its own tokens never do."""
+    books = Economy(most_per_minute=1e9, idle_after=3600.0)
+    async with (
+        simulated() as server,
+        world(tmp_path / "m.db", server.url) as there,
+        hurried(there, economy=books) as here,
+        httpx.AsyncClient(base_url=server.url) as user,
+    ):
+        await here.turn()
+        await here.turn()
+        await user.post("/v1/chat/completions", json=ASK)
+        mixed = await here.turn()
+        await here.beat()
+        await user.post("/v1/chat/completions", json=ASK)
+        clean = await here.beat()
+        await here.canary.turn("short", never)
+        skipped = here.canary.take_skipped()
+
+    assert ["ok"] == [probe.outcome for probe in mixed.probes]
+    assert users_had(clean) > 0
+    assert {("short", "users prove liveness"): 1} == dict(skipped)

@@ -2,30 +2,19 @@
 
 import asyncio
 import re
-import signal
 import sqlite3
+import ssl
 import subprocess
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import anyio
 import pytest
 from goldens import compare
 from processes import MONITOR, environment
+from routes import GOOD, Handler, answer, chat, listening, silent
+from serving import simulated
 
 INPUTS = Path(__file__).parent / "inputs"
-
-Handler = Callable[[asyncio.StreamWriter], Awaitable[None]]
-
-
-def answer(body: bytes, head: str = "200 OK", kind: str = "text/plain") -> Handler:
-    """Answer every request with one body."""
-
-    async def handler(writer: asyncio.StreamWriter) -> None:
-        writer.write(f"HTTP/1.1 {head}\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
-
-    return handler
 
 
 async def endless(writer: asyncio.StreamWriter) -> None:
@@ -34,22 +23,6 @@ async def endless(writer: asyncio.StreamWriter) -> None:
     while True:
         writer.write(b'data: {"choices":[{"delta":{"role":"assistant","content":""}}]}\n\n' * 1000)
         await writer.drain()
-
-
-async def silent(_writer: asyncio.StreamWriter) -> None:
-    """Accept, and never answer."""
-    await asyncio.Event().wait()
-
-
-METRICS = answer(b'vllm:num_requests_running{engine="0"} 0\n')
-MODELS = answer(b'{"data":[{"id":"tiny"}]}', kind="application/json")
-VERSION = answer(b'{"version":"0.32.0"}', kind="application/json")
-GOOD = {"/metrics": METRICS, "/v1/models": MODELS, "/version": VERSION}
-
-
-def chat(handler: Handler) -> dict[str, Handler]:
-    """Behave well but for the answers to requests."""
-    return {**GOOD, "/v1/chat/completions": handler}
 
 
 SITUATIONS: dict[str, tuple[dict[str, Handler], str]] = {
@@ -79,39 +52,6 @@ SITUATIONS: dict[str, tuple[dict[str, Handler], str]] = {
 }
 
 
-@asynccontextmanager
-async def listening(routes: dict[str, Handler]) -> AsyncIterator[str]:
-    """Serve routes, whatever they do; gives host and port."""
-    tasks = set[asyncio.Task[None]]()
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task
-        tasks.add(task)
-        try:
-            while (line := await reader.readline()).count(b" ") == 2:
-                length = 0
-                while (head := await reader.readline()).strip():
-                    if head.lower().startswith(b"content-length:"):
-                        length = int(head.split(b":")[1])
-                await reader.readexactly(length)
-                path = line.split()[1].decode().split("?")[0].rstrip("/")
-                await routes.get(path, answer(b"{}", "404 Not Found"))(writer)
-                await writer.drain()
-        except (ConnectionError, asyncio.CancelledError):
-            pass  # the client went away, or the test is over
-        finally:
-            writer.close()
-
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    try:
-        yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    finally:
-        server.close()
-        for task in tasks:
-            task.cancel()
-
-
 async def run(command: str, store: Path, env: dict[str, str] | None = None) -> tuple[int, str]:
     """Run one command to its end; gives its exit code and everything it printed."""
     own = {**environment(), "MONITOR_STORE__URL": f"sqlite:///{store}", **(env or {})}
@@ -121,7 +61,8 @@ async def run(command: str, store: Path, env: dict[str, str] | None = None) -> t
 
 def worded(command: str, code: int, printed: str, **hidden: str) -> str:
     """Write a command, its exit code and its output as a golden has them: what differs between runs is named."""
-    text = re.sub(r"-\s+\d+\.\d  ", "-  LAG  ", f"$ monitor {command}\n{printed}exit {code}\n")
+    text = re.sub(r".*: failed after .*\n", "", f"$ monitor {command}\n{printed}exit {code}\n")
+    text = re.sub(r"-\s+\d+\.\d  ", "-  LAG  ", text)
     for name, value in hidden.items():
         text = text.replace(value, name)
     return "\n".join(line.rstrip() for line in text.splitlines()) + "\n"
@@ -135,10 +76,23 @@ async def test_server(name: str, tmp_path: Path) -> None:
         limits = {"MONITOR_CANARY__TIMEOUT": "2s"}
         code, printed = await run(command.replace("HOST", host), tmp_path / "m.db", limits)
 
-    lines = [line for line in printed.splitlines() if "failed after" not in line]
-    text = worded(command, code, "\n".join(lines) + "\n", HOST=host, FOLDER=str(tmp_path))
     assert "Traceback" not in printed
-    compare(INPUTS / f"{name}.txt", text)
+    compare(INPUTS / f"{name}.txt", worded(command, code, printed, HOST=host, FOLDER=str(tmp_path)))
+
+
+async def test_untrusted(tmp_path: Path) -> None:
+    """A certificate that nobody here trusts is told with what makes it trusted, and that is enough."""
+    certificate = INPUTS / "untrusted.pem"
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(certificate)
+    command = "look --only vllm --target https://HOST"
+    async with listening(GOOD, tls) as host:
+        code, printed = await run(command.replace("HOST", host), tmp_path / "m.db")
+        trusted, _ = await run(command.replace("HOST", host), tmp_path / "m.db", {"SSL_CERT_FILE": str(certificate)})
+
+    printed = printed.replace("self signed", "self-signed")  # as OpenSSL 1.1 writes it
+    compare(INPUTS / "untrusted.txt", worded(command, code, printed, HOST=host))
+    assert 0 == trusted
 
 
 WRONG = {
@@ -186,39 +140,18 @@ async def test_store(name: str, tmp_path: Path) -> None:
     compare(INPUTS / f"store-{name}.txt", worded("baseline list", code, printed, FOLDER=str(tmp_path)))
 
 
-@pytest.mark.parametrize("command", ["canary --requests 1000", "baseline capture --requests 1000", "serve", "simulate"])
-async def test_interrupt(command: str, tmp_path: Path) -> None:
-    """Ctrl-C ends every command without a traceback, and a capture cut short is no baseline."""
-    store = tmp_path / "m.db"
-    listen = {"serve": "--web.listen-address 127.0.0.1:0", "simulate": "--listen 127.0.0.1:0"}
-    asked = asyncio.Event()
+async def test_plain_http(tmp_path: Path) -> None:
+    """A vLLM that speaks plain http is told by what it answers to TLS."""
+    command = "look --only vllm --target https://HOST"
+    async with simulated() as server:
+        host = server.url.removeprefix("http://")
+        code, printed = await run(command.replace("HOST", host), tmp_path / "m.db")
 
-    async def ask(writer: asyncio.StreamWriter) -> None:
-        asked.set()
-        await silent(writer)
-
-    async with listening(chat(ask)) as host:
-        words = f"{command} {listen.get(command, f'--target http://{host}')}".split()
-        own = {**environment(), "MONITOR_STORE__URL": f"sqlite:///{store}", "PYTHONUNBUFFERED": "1"}
-        process = await anyio.open_process([str(MONITOR), *words], env=own, stderr=subprocess.STDOUT)
-        assert process.stdout
-        if command in listen:
-            await process.stdout.receive()  # it says where it serves
-        else:
-            await asked.wait()
-        process.send_signal(signal.SIGINT)
-        with anyio.fail_after(20):
-            printed = b"".join([chunk async for chunk in process.stdout])
-            code = await process.wait()
-    _, listed = await run("baseline list --json", store)
-
-    assert b"Traceback" not in printed
-    assert code in {0, 130}
-    assert '"baselines": []' in listed
+    compare(INPUTS / "plain-http.txt", worded(command, code, printed, HOST=host))
 
 
 def test_every_file_is_of_a_situation() -> None:
     """No message is kept of a situation that is gone."""
     stores = {f"store-{name}" for name in ("text", "from-the-future", "below-a-file")}
 
-    assert {*SITUATIONS, *WRONG, *stores} == {path.stem for path in INPUTS.glob("*.txt")}
+    assert {*SITUATIONS, *WRONG, *stores, "untrusted", "plain-http"} == {path.stem for path in INPUTS.glob("*.txt")}

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.importers.own import FORMAT, FileError, read, write
-from monitor.model import Baseline, Context, Fact, Series
+from monitor.model import Answer, Baseline, Context, Fact, Series
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12)
 TIMES = st.floats(0, 4e9)
@@ -23,6 +23,8 @@ def some_series(draw: st.DrawFn) -> Series:
 
 
 FACTS = st.builds(Fact, TEXT, st.none() | st.text(max_size=5), st.text(max_size=5), st.text(max_size=5))
+WORDS = st.lists(st.integers(0, 0xFFFF), max_size=4).map(tuple)
+ANSWERS = st.builds(Answer, TEXT, TEXT, st.text(max_size=5), WORDS, st.text(max_size=5))
 BASELINES = st.builds(
     Baseline,
     TEXT,
@@ -30,7 +32,10 @@ BASELINES = st.builds(
     TIMES,
     st.lists(some_series(), min_size=1, max_size=3).map(tuple),
     st.lists(FACTS, max_size=3).map(tuple),
+    st.booleans(),
+    st.lists(ANSWERS, max_size=3).map(tuple),
 )
+GOOD = baseline(answers=(Answer("short", "1", "5f1d", (7, 65_535), ""), Answer("warm", "1", "", (), "empty")))
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
@@ -39,18 +44,27 @@ JSON = st.recursive(
 
 LENGTHS = "ValueError: a series needs as many times as values, and at least one"
 LATENCY = "ValueError: a latency is not a positive number"
+NO_WORDS = "ValueError: an answer's words are not digests"
+NO_DIGESTS: tuple[Any, ...] = (None, "yes", 7, {}, ["7"], [7.0], [True], [None], [[7]], [-1], [0x10000])
+TEXTS = ("profile", "version", "digest", "fault")
 NO_NUMBER = "TypeError: float() argument must be a string or a real number, not 'NoneType'"
 
 
 def document(**changes: Any) -> dict[str, Any]:
     """Give a good file's content with some of its fields changed; Ellipsis leaves one out."""
-    made = {**json.loads(write(baseline())), **changes}
+    made = {**json.loads(write(GOOD)), **changes}
     return {key: value for key, value in made.items() if value is not ...}
 
 
 def series(**changes: Any) -> list[dict[str, Any]]:
     """Give the content of one good series with some of its fields changed."""
     return [{"metric": "ttft", "stratum": "short@1 load 0", "times": [AT], "values": [0.05], **changes}]
+
+
+def answers(**changes: Any) -> list[dict[str, Any]]:
+    """Give the content of one good answer with some of its fields changed; Ellipsis leaves one out."""
+    made = {"profile": "short", "version": "1", "digest": "5f1d", "words": [7], "fault": "", **changes}
+    return [{key: value for key, value in made.items() if value is not ...}]
 
 
 def refusal(text: str) -> str:
@@ -60,8 +74,13 @@ def refusal(text: str) -> str:
 
 
 def test_round_trip() -> None:
-    """A baseline comes back exactly as it was written."""
-    assert baseline() == read(write(baseline()))
+    """A baseline comes back exactly as it was written, its answers included."""
+    assert GOOD == read(write(GOOD))
+
+
+def test_a_file_without_answers() -> None:
+    """A file that the version before wrote has no answers, and is a baseline all the same."""
+    assert baseline() == read(json.dumps(document(answers=...)))
 
 
 @given(BASELINES)
@@ -130,6 +149,12 @@ def test_another_file(text: str, told: str) -> None:
         ({"facts": [{"name": 5, "value": "x", "path": "", "why": ""}]}, "ValueError: 5 is not a text"),
         ({"facts": [{"name": "x", "value": 5, "path": "", "why": ""}]}, "ValueError: 5 is not a text"),
         ({"facts": [{"name": "x", "value": None, "path": None, "why": ""}]}, "ValueError: None is not a text"),
+        ({"answers": None}, "TypeError: 'NoneType' object is not iterable"),
+        ({"answers": ["yes"]}, "TypeError: string indices must be integers, not 'str'"),
+        *(({"answers": answers(**{key: ...})}, f"KeyError: '{key}'") for key in answers()[0]),
+        *(({"answers": answers(**{key: 5})}, "ValueError: 5 is not a text") for key in TEXTS),
+        ({"answers": answers(profile="")}, "ValueError: '' is not a text"),
+        *(({"answers": answers(words=words)}, NO_WORDS) for words in NO_DIGESTS),
     ],
 )  # fmt: skip
 def test_a_damaged_baseline(changes: dict[str, Any], told: str) -> None:
@@ -144,13 +169,12 @@ def test_any_text_is_read_or_refused(text: str) -> None:
         read(text)
 
 
-@given(key=st.sampled_from(sorted(document())), value=JSON, deep=st.booleans())
-def test_any_damage_is_read_or_refused(key: str, value: object, deep: bool) -> None:  # noqa: FBT001 - drawn
+@given(data=st.data(), key=st.sampled_from(sorted(document())), value=JSON, deep=st.booleans())
+def test_any_damage_is_read_or_refused(data: st.DataObject, key: str, value: object, deep: bool) -> None:  # noqa: FBT001 - drawn
     """Whatever a field of a good file is replaced by, the result can be used or is a FileError."""
     made = document()
     if deep and isinstance(made[key], list):
-        inner = made[key][0]
-        inner[min(inner)] = value
+        made[key][0][data.draw(st.sampled_from(sorted(made[key][0])))] = value
     else:
         made[key] = value
     try:

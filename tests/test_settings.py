@@ -1,13 +1,17 @@
 """What the operator may write, where it may come from, and what each mistake is answered with."""
 
+import json
 from pathlib import Path
 
+import h11
 import pytest
 from goldens import compare
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
-from monitor.settings import NOT_YET, Settings, SettingsError, Target, duration
+from monitor.canary.profiles import BUILT_IN
+from monitor.settings import NOT_YET, PROFILES, Canary, OwnProfile, Settings, SettingsError, Target, duration
 from monitor.settings_source import load
 
 CONFIG = Path(__file__).parent / "config"
@@ -28,6 +32,10 @@ every = "20s"
 
 [canary]
 headers = { X-Token = "s3cr3t-header" }
+
+[canary.profile.mine]
+prompt = "Say yes."
+headers = { X-Key = "s3cr3t-key" }
 
 [alert.sink.team]
 kind = "webhook"
@@ -154,6 +162,89 @@ def test_lists_and_tables_in_the_environment() -> None:
     assert ["a", "b"] == settings.tuning.disable
 
 
+def test_canary_of_the_operators_own() -> None:
+    """A profile of one's own can be made of variables alone; what is not said has its usual value."""
+    settings = load(
+        None,
+        {
+            "MONITOR_CANARY__PROFILES": '["mine", "stall"]',
+            "MONITOR_CANARY__PROFILE__MINE__PROMPT": "Say yes.",
+            "MONITOR_CANARY__PROFILE__MINE__ENDPOINT": "completions",
+            "MONITOR_CANARY__IDLE_AFTER": "10m",
+            "MONITOR_CANARY__PRIORITY": "-1",
+        },
+    )
+
+    assert ["mine", "stall"] == settings.canary.profiles
+    assert {"mine": OwnProfile(prompt="Say yes.", endpoint="completions")} == settings.canary.profile
+    assert (16, 600.0, -1) == (
+        settings.canary.profile["mine"].output_tokens,
+        settings.canary.idle_after,
+        settings.canary.priority,
+    )
+
+
+def test_built_in_profiles_are_those_of_the_canary() -> None:
+    """What may be chosen is what there is to be asked."""
+    assert tuple(BUILT_IN) == PROFILES
+
+
+LATIN = st.characters(max_codepoint=255)
+
+
+@given(st.dictionaries(st.text(LATIN, max_size=4), st.text(LATIN, max_size=6), max_size=3))
+def test_headers_can_be_sent_or_are_refused(headers: dict[str, str]) -> None:
+    """What is accepted as a header is what HTTP takes, as it is."""
+    try:
+        accepted = Canary.model_validate({"headers": headers}).headers
+    except ValidationError:
+        return
+    sent = [(name.encode(), value.get_secret_value().encode()) for name, value in accepted.items()]
+    host = (b"Host", b"vllm")
+    request = h11.Request(method="POST", target="/", headers=[host, *sent])
+    assert [(name.lower(), value) for name, value in sent] == list(request.headers)[1:]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{"X-Empty": ""}, {"authorization": "Bearer s3cr3t"}, {"X_Gateway.Key~1": 'a b, c="d"'}, {"Host": "vllm.example"}],
+)
+def test_headers_that_http_carries(headers: dict[str, str]) -> None:
+    """What HTTP carries is not refused."""
+    accepted = Canary.model_validate({"headers": headers}).headers
+
+    assert headers == {name: value.get_secret_value() for name, value in accepted.items()}
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["s3cr3t\nHost: x", "s3cr3t\r", "s3cr3t\x00", "s3cr3t\t1", " s3cr3t", "s3cr3t ", "s3cr3t-schlüssel", "\u2028"],
+)
+def test_a_header_that_cannot_be_sent(file: Path, text: str) -> None:
+    """What cannot be a header's value is refused in one line, before a request could fail with it in its error."""
+    env = {"MONITOR_CANARY__HEADERS": json.dumps({"X-Token": text})}
+
+    assert (
+        "MONITOR_CANARY__HEADERS: canary.headers: the value of X-Token must be one line of plain ASCII characters, "
+        "no blanks around it" == mistakes(file, env)
+    )
+
+
+@pytest.mark.parametrize("body", ['{"stop": "\\ud800"}', '{"seed": NaN}', '{"seed": -Infinity}'])
+def test_a_body_that_cannot_be_sent(file: Path, body: str) -> None:
+    """What JSON or UTF-8 cannot carry is refused, before every request would fail over it."""
+    text = "canary.extra_body: not JSON: dates, inf, nan and what is no text cannot be sent"
+
+    assert f"MONITOR_CANARY__EXTRA_BODY: {text}" == mistakes(file, {"MONITOR_CANARY__EXTRA_BODY": body})
+
+
+def test_a_mistake_of_the_file_is_not_blamed_on_a_variable(file: Path) -> None:
+    """A variable of the canary's section does not take the blame for a profile that the file chooses."""
+    file.write_text('[canary]\nprofiles = ["endless"]\n')
+
+    assert mistakes(file, {"MONITOR_CANARY__EVERY": "30s"}).startswith(f"{file}: canary.profiles: 'endless' is not")
+
+
 @pytest.mark.parametrize(
     ("variable", "value", "text"),
     [
@@ -175,7 +266,10 @@ def test_lists_and_tables_in_the_environment() -> None:
         (
             "MONITOR_CANARY__",
             "off",
-            "canary.: unknown key; known here: every, extra_body, headers, max_tokens_per_minute, profiles, timeout",
+            (
+                "canary.: unknown key; known here: every, extra_body, headers, idle_after, max_tokens_per_minute, "
+                "priority, profile, profiles, timeout"
+            ),
         ),
     ],
 )
@@ -222,6 +316,8 @@ def test_secrets_are_masked(file: Path) -> None:
     assert "**********" == masked["target"]["Llama"]["api_key"]
     assert ("", "http://qwen:8000") == (masked["target"]["qwen"]["api_key"], masked["target"]["qwen"]["url"])
     assert "**********" == masked["store"]["url"]
+    assert {"X-Token": "**********"} == masked["canary"]["headers"]
+    assert {"X-Key": "**********"} == masked["canary"]["profile"]["mine"]["headers"]
 
 
 def test_command_line_targets_replace(file: Path) -> None:
@@ -298,10 +394,10 @@ def test_a_key_that_cannot_be_sent(tmp_path: Path, text: str) -> None:
 def test_keys_without_effect_are_named(file: Path) -> None:
     """Who sets a key that this version does not act on is told which; who does not, is not."""
     assert [] == Settings().not_yet()
-    assert ["canary.headers"] == load(file, {}).not_yet()
+    assert [] == load(file, {}).not_yet()
 
     env = {"MONITOR_TARGET__QWEN__LOG_FILE": "/var/log/x", "MONITOR_TUNING__DISABLE": "[]"}
-    assert ["canary.headers", "target.*.log_file", "tuning.disable"] == load(file, env).not_yet()
+    assert ["target.*.log_file", "tuning.disable"] == load(file, env).not_yet()
 
 
 @pytest.mark.parametrize("key", NOT_YET)

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import random
+import re
 import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -544,3 +545,45 @@ async def test_lateness_does_not_add_up() -> None:
     job = engine.job((1,), 201, salt="", greedy=True)
     assert 202 == len([step async for step in engine.generate(job)])
     assert 0.0999 <= job.last - job.first < 0.18
+
+
+async def test_a_sleeping_engine_lets_requests_wait(rig: Rig) -> None:
+    """Asleep, the engine says so and answers nobody; awake again, it goes on where it was."""
+    await rig.turn(asleep=True)
+    waiting = asyncio.create_task(rig.ask())
+    await rig.until("num_requests_running", 1)
+    text = (await rig.client.get("/metrics")).text
+    assert not waiting.done()
+    await rig.turn(asleep=False)
+    assert 200 == (await waiting).status_code
+    states = [line.rsplit(" ", 1) for line in text.splitlines() if line.startswith("vllm:engine_sleep_state{")]
+    shown = {re.findall('sleep_state="(.*?)"', labels)[0]: float(value) for labels, value in states}
+    assert {"awake": 0.0, "weights_offloaded": 1.0, "discard_all": 0.0} == shown
+
+
+async def test_without_prefix_caching_nothing_is_found(rig: Rig) -> None:
+    """With prefix caching off, a prompt seen before is computed whole again."""
+    await rig.turn(prefix_caching=False)
+    for _ in range(2):
+        await rig.ask(TEXT)
+    assert 0 == (await rig.metrics())["prefix_cache_hits_total"]
+
+
+@pytest.mark.parametrize("chunked", [True, False])
+async def test_chunked_prefill_spares_streams(*, chunked: bool) -> None:
+    """Without chunked prefill a stream stands still while another's prompt is read; with it, it goes on."""
+    engine = Engine(FAST.changed({"ttft": 0.2, "tpot": 0.001, "chunked_prefill": chunked}), random.Random(1))
+    stream = engine.generate(engine.job((1,), 10, salt="", greedy=True))
+    other = engine.generate(engine.job((2,), 1, salt="", greedy=True))
+    await anext(stream)
+    await anext(stream)
+    await anext(other)
+    reading = asyncio.ensure_future(anext(other))
+    listening = asyncio.create_task(_count(stream))
+    done, _ = await asyncio.wait([reading, listening], return_when=asyncio.FIRST_COMPLETED)
+    assert chunked is (listening in done)
+    assert (9, 1) == (await listening, len(await reading))
+
+
+async def _count(steps: AsyncIterator[tuple[int, ...]]) -> int:
+    return len([step async for step in steps])

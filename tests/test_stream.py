@@ -1,179 +1,142 @@
-"""Reading a stream of server-sent events: which chunk carries a token, when, and what is wrong with a broken one."""
+"""One request over a real connection: what is stamped, and which ends are no answer."""
 
-from pathlib import Path
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
 
+import httpx
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from serving import running
 
-from monitor.canary.stream import Exchange, Stamped, read
-from monitor.model import Outcome
+from monitor.canary.stream import LARGEST, Exchange, send
 
-CAPTURES = Path(__file__).parent / "captures" / "sse"
-
-ROLE = b'data: {"choices":[{"delta":{"role":"assistant","content":""}}]}\n\n'
-EMPTY = b'data: {"choices":[{"delta":{"content":""}}]}\n\n'
-WORD = b'data: {"choices":[{"delta":{"content":"a"}}]}\n\n'
-REASONING = b'data: {"choices":[{"delta":{"role":"assistant","content":"","reasoning":"hm"}}]}\n\n'
-OLD_REASONING = b'data: {"choices":[{"delta":{"reasoning_content":"hm"}}]}\n\n'
-TOOL = b'data: {"choices":[{"delta":{"tool_calls":[{"index":0}]}}]}\n\n'
-FINISH = b'data: {"choices":[{"delta":{},"finish_reason":"stop"}]}\n\n'
-USAGE = b'data: {"choices":[],"usage":{"prompt_tokens":5,"completion_tokens":3}}\n\n'
-DONE = b"data: [DONE]\n\n"
+Message = MutableMapping[str, Any]
+Send = Callable[[Message], Awaitable[None]]
+Receive = Callable[[], Awaitable[Message]]
+PATH = "/v1/chat/completions"
 
 
-def exchange(
-    *events: bytes, status: int | None = 200, outcome: Outcome = "ok", sent: float = 10.0, detail: str = ""
-) -> Exchange:
-    """Let events arrive one by one, the first a second after the request was sent."""
-    body: tuple[Stamped, ...] = tuple((sent + 1.0 + index, event) for index, event in enumerate(events))
-    return Exchange(sent, None, status, body, outcome, detail)
+class Served:
+    """Answers each request with pieces, then ends it as told; keeps what it was asked."""
+
+    def __init__(self, *pieces: bytes, status: int = 200, end: str = "whole") -> None:
+        self._pieces = pieces
+        self._status = status
+        self._end = end
+        self.headers: dict[bytes, bytes] = {}
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, reply: Send) -> None:
+        """Answer, as ASGI applications are called."""
+        self.headers = dict(scope["headers"])
+        await reply({"type": "http.response.start", "status": self._status, "headers": []})
+        for piece in self._pieces:
+            await reply({"type": "http.response.body", "body": piece, "more_body": True})
+        if self._end == "hangs":
+            while (await receive())["type"] != "http.disconnect":
+                pass
+        elif self._end == "whole":
+            await reply({"type": "http.response.body", "body": b""})
+        # Else it returns amid its answer, upon which the connection is closed.
 
 
-def capture(name: str) -> tuple[int, list[bytes]]:
-    """Give the status and the events of a captured answer."""
-    _, _, rest = (CAPTURES / f"{name}.txt").read_bytes().partition(b"\n")
-    head, _, body = rest.partition(b"\r\n\r\n")
-    return int(head.split()[1]), [event + b"\n\n" for event in body.split(b"\n\n") if event.strip()]
+class Told(httpx.AsyncBaseTransport):
+    """Makes a connection in name only; keeps the moments just before it tells of each step."""
+
+    def __init__(self) -> None:
+        self.at: dict[str, float] = {}
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Tell as httpcore tells, and answer."""
+        for name, step in (
+            ("began", "connection.connect_tcp.started"),
+            ("connected", "connection.connect_tcp.complete"),
+            ("secured", "connection.start_tls.complete"),
+            ("sending", "http11.send_request_headers.started"),
+        ):
+            self.at[name] = time.perf_counter()
+            await request.extensions["trace"](step, {})
+        return httpx.Response(200, stream=httpx.ByteStream(b"data: a\n\n"))
 
 
-@pytest.mark.parametrize("name", ["sse-v0.32.0-chat1", "sse-v0.32.0-chat2", "sse-v0.32.0-chat3"])
-def test_captured_chat(name: str) -> None:
-    """A real stream's TTFT ends at its second chunk: the first only names the role; empty texts are tokens."""
-    status, events = capture(name)
-
-    timing = read(exchange(*events, status=status))
-
-    assert ("ok", 2.0, 7.0, (1.0,) * 5) == (timing.outcome, timing.ttft, timing.e2e, timing.itls)
+async def asked(served: Served, timeout: float = 5.0, **more: Any) -> Exchange:
+    async with running(served) as url, httpx.AsyncClient(base_url=url, trust_env=False) as client:
+        return await send(client, PATH, {"stream": True}, timeout, **more)
 
 
-def test_captured_usage_gives_tpot() -> None:
-    """TPOT divides the time from first to last token by the tokens after the first, as usage counts them."""
-    status, events = capture("sse-v0.32.0-chat2")
-
-    timing = read(exchange(*events, status=status))
-
-    assert (16, 6, 1.0) == (timing.prompt_tokens, timing.output_tokens, timing.tpot)
+def body(exchange: Exchange) -> bytes:
+    return b"".join(data for _, data in exchange.body)
 
 
-def test_without_usage_tpot_is_unknown() -> None:
-    """Chunks are not tokens: without usage there is no TPOT, and the detail says so."""
-    timing = read(exchange(ROLE, WORD, WORD, DONE))
+async def test_what_came_is_stamped() -> None:
+    """Bytes are kept as they came, in order, each with its time, from the request on."""
+    exchange = await asked(Served(b"data: a\r", b"\n\xff", b"\n", status=429))
 
-    assert ("ok", None, 1) == (timing.outcome, timing.tpot, len(timing.itls))
-    assert "usage" in timing.detail
-
-
-@pytest.mark.parametrize(
-    ("events", "ttft"),
-    [
-        ((ROLE, WORD, FINISH, DONE), 2.0),
-        ((ROLE, EMPTY, WORD, DONE), 2.0),
-        ((REASONING, WORD, DONE), 1.0),
-        ((OLD_REASONING, WORD, DONE), 1.0),
-        ((ROLE, TOOL, DONE), 2.0),
-        ((b": keep-alive\n\n", ROLE, WORD, DONE), 3.0),
-    ],
-)
-def test_first_token(events: tuple[bytes, ...], ttft: float) -> None:
-    """Text, empty text, reasoning under both names and tool calls are tokens; role, finish and comments are none."""
-    assert ttft == read(exchange(*events)).ttft
+    times = [exchange.sent, *(at for at, _ in exchange.body)]
+    assert ("ok", 429, b"data: a\r\n\xff\n") == (exchange.outcome, exchange.status, body(exchange))
+    assert sorted(times) == times
+    assert exchange.connect is not None
 
 
-def test_running_usage_decides() -> None:
-    """Where the server counts tokens in each chunk, its count decides which chunk carries one."""
-    chunk = b'data: {"choices":[{"delta":{"content":"%s"}}],"usage":{"prompt_tokens":5,"completion_tokens":%d}}\n\n'
+async def test_time_begins_when_the_request_goes_out() -> None:
+    """Connecting, TLS included, is told apart and not in the time that counts from the request's first byte."""
+    told = Told()
 
-    timing = read(exchange(ROLE, chunk % (b"", 0), chunk % (b"", 2), chunk % (b"x", 4), DONE))
+    async with httpx.AsyncClient(base_url="http://told", transport=told) as client:
+        exchange = await send(client, PATH, {}, 5.0)
 
-    assert (3.0, 4.0, 4, 1 / 3) == (timing.ttft, timing.e2e, timing.output_tokens, timing.tpot)
-
-
-def test_event_split_over_reads() -> None:
-    """An event counts from the read that completes it."""
-    timing = read(exchange(ROLE, WORD[:20], WORD[20:], DONE))
-
-    assert timing.ttft == 3.0
+    assert ["began", "connected", "secured", "sending"] == sorted(told.at, key=lambda name: told.at[name])
+    assert exchange.sent >= told.at["sending"]
+    assert exchange.connect is not None
+    assert told.at["secured"] - told.at["connected"] <= exchange.connect <= exchange.sent - told.at["began"]
 
 
-def test_events_in_one_read() -> None:
-    """Events that arrive together carry one time."""
-    timing = read(exchange(ROLE + WORD + WORD + USAGE + DONE))
+async def test_first_bytes_are_told_once() -> None:
+    """`began_answering` is called with the first bytes, and not again."""
+    calls: list[bool] = []
 
-    assert (1.0, 1.0, (0.0,)) == (timing.ttft, timing.e2e, timing.itls)
+    await asked(Served(b"a", b"b", b"c"), began_answering=lambda: calls.append(True))
+    await asked(Served(), began_answering=lambda: calls.append(False))
+
+    assert [True] == calls
 
 
-@pytest.mark.parametrize(
-    ("events", "words"),
-    [
-        ((ROLE, WORD), "before [DONE]"),
-        ((ROLE, USAGE, DONE), "no token"),
-        ((ROLE, b"data: {broken\n\n", DONE), "not what vLLM sends"),
-        ((b"data: []\n\n", DONE), "not what vLLM sends"),
-        ((ROLE, b'data: {"error":{"message":"engine died"}}\n\n', DONE), "engine died"),
-        ((ROLE, b'data: {"error":"flat words"}\n\n', DONE), "flat words"),
-    ],
-)
-def test_broken_stream(events: tuple[bytes, ...], words: str) -> None:
-    """A stream that loses its end, its tokens or its shape is broken, and has no latencies."""
-    timing = read(exchange(*events))
+async def test_headers() -> None:
+    """The operator's headers are sent; compression is not offered, for it would hold chunks back."""
+    served = Served(b"a")
 
-    assert ("broken", None, None) == (timing.outcome, timing.ttft, timing.tpot)
-    assert words in timing.detail
+    await asked(served, headers={"X-Team": "blue", "Accept-Encoding": "gzip"})
+
+    assert (b"blue", b"identity") == (served.headers[b"x-team"], served.headers[b"accept-encoding"])
 
 
 @pytest.mark.parametrize(
-    ("name", "words"),
+    ("served", "timeout", "expected"),
     [
-        ("sse-v0.32.0-badmodel", "HTTP 404: The model `nope` does not exist."),
-        ("sse-v0.32.0-salt0", "HTTP 400: Parameter 'cache_salt'"),
+        pytest.param(Served(b"data: a\n\n", end="hangs"), 0.1, ("timeout", "within 0.1 s"), id="hangs"),
+        pytest.param(Served(b"data: a\n\n", end="cut"), 5.0, ("broken", "incomplete"), id="cut"),
+        pytest.param(Served(bytes(LARGEST), b"a"), 5.0, ("broken", "longer than 1024 KiB"), id="too long"),
     ],
 )
-def test_captured_refusal(name: str, words: str) -> None:
-    """A refusal is told in the server's own words."""
-    status, events = capture(name)
+async def test_no_whole_answer(served: Served, timeout: float, expected: tuple[str, str]) -> None:
+    """An answer that does not end, loses its connection or is too long is none; what came of it is kept."""
+    outcome, words = expected
 
-    timing = read(exchange(b"".join(events), status=status))
+    exchange = await asked(served, timeout)
 
-    assert timing.outcome == "rejected"
-    assert timing.detail.startswith(words)
-
-
-def test_flat_and_strange_refusals() -> None:
-    """Servers before 0.10.1 send flat errors, proxies send pages: both are told, on one line."""
-    flat = read(exchange(b'{"object":"error","message":"too\\nlong"}', status=400))
-    page = read(exchange(b"<html>\n Bad Gateway</html>", status=502))
-
-    assert "HTTP 400: too long" == flat.detail
-    assert "HTTP 502: <html> Bad Gateway</html>" == page.detail
+    assert (outcome, 200, True) == (exchange.outcome, exchange.status, bool(exchange.body))
+    assert words in exchange.detail
 
 
-def test_failed_exchange_keeps_its_outcome() -> None:
-    """What failed on the way stays what it was."""
-    timing = read(exchange(status=None, outcome="timeout", detail="no complete answer within 1 s"))
+async def test_the_largest_answer_is_whole() -> None:
+    """An answer of just the length that is kept is one."""
+    exchange = await asked(Served(bytes(LARGEST)))
 
-    assert ("timeout", "no complete answer within 1 s") == (timing.outcome, timing.detail)
-
-
-@given(st.lists(st.one_of(st.binary(), st.just(WORD), st.just(ROLE), st.just(DONE), st.text().map(str.encode))))
-def test_any_bytes(chunks: list[bytes]) -> None:
-    """Whatever arrives, reading gives an outcome and never raises."""
-    assert read(exchange(*chunks)).outcome in {"ok", "broken"}
+    assert ("ok", LARGEST) == (exchange.outcome, len(body(exchange)))
 
 
-def test_answer_in_one_piece_has_no_tpot() -> None:
-    """Through a proxy that buffers everything arrives at once: TPOT is unknown, not zero."""
-    timing = read(exchange(ROLE + WORD + WORD + USAGE + DONE))
+async def test_nobody_listens() -> None:
+    """Where nothing listens no request went out: unreachable, which is not broken."""
+    async with httpx.AsyncClient(base_url="http://127.0.0.1:9", trust_env=False) as client:
+        exchange = await send(client, PATH, {}, 5.0)
 
-    assert ("ok", None) == (timing.outcome, timing.tpot)
-    assert "one piece" in timing.detail
-
-
-@pytest.mark.parametrize("count", [b'"20"', b"[1]", b"-5", b"NaN", b"1.5", b"true", b"null"])
-def test_usage_that_is_no_count(count: bytes) -> None:
-    """A usage that is no count of tokens is not known, whatever it is."""
-    usage = b'data: {"choices":[],"usage":{"prompt_tokens":%s,"completion_tokens":%s}}\n\n' % (count, count)
-
-    timing = read(exchange(ROLE, WORD, WORD, usage, DONE))
-
-    assert (None, None) == (timing.prompt_tokens, timing.output_tokens)
+    assert ("unreachable", None, None, ()) == (exchange.outcome, exchange.status, exchange.connect, exchange.body)

@@ -35,6 +35,10 @@ def by_name(readings: tuple[Reading, ...]) -> dict[tuple[str, str], float]:
     return {(reading.metric, dict(reading.labels).get("engine", "")): reading.value for reading in readings}
 
 
+def readings_of(name: str) -> tuple[Reading, ...]:
+    return vllm.readings(samples(name), version_of(name), 0.0)
+
+
 def server(exposition: str, *, filters: bool = True, **answers: httpx.Response) -> httpx.AsyncClient:
     """Make a client of a server that filters like vLLM's mounted app, or like a multi-process one: nothing is left."""
 
@@ -60,7 +64,7 @@ def test_golden(name: str) -> None:
     found = samples(name)
     lines = [
         f"{reading.metric}{{{','.join(f'{key}={value}' for key, value in reading.labels)}}} {reading.value!r}"
-        for reading in vllm.readings(found, version_of(name), 0.0)
+        for reading in readings_of(name)
     ]
     lines += [f"{fact.name} = {fact.value} ({fact.why})" for fact in vllm.config_facts(found)]
 
@@ -70,7 +74,7 @@ def test_golden(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_metrics_are_in_the_catalogue(name: str) -> None:
     """No reading is emitted under a name or label that the catalogue lacks."""
-    for reading in vllm.readings(samples(name), version_of(name), 0.0):
+    for reading in readings_of(name):
         metric = catalog.METRICS[re.sub("_(sum|count)$", "", reading.metric)]
 
         assert {key for key, _ in reading.labels} <= set(metric.labels)
@@ -200,6 +204,34 @@ async def test_load_adds_engines() -> None:
     async with server(text) as busy, server("python_info 1\n") as silent:
         assert Load(5.0, 1.0, 0.5) == await vllm.load(busy)
         assert await vllm.load(silent) is None
+
+
+STEPS = 'vllm:iteration_tokens_total_count{engine="0"} 7\nvllm:iteration_tokens_total_count{engine="1"} 5\n'
+PROMPT = 'vllm:prompt_tokens_total{engine="0"} 100\nvllm:prompt_tokens_total{engine="1"} 20\n'
+GENERATED = 'vllm:generation_tokens_total{engine="0"} 30\nvllm:generation_tokens_total{engine="1"} 4\n'
+
+
+@pytest.mark.parametrize(
+    ("counters", "steps", "tokens"),
+    [
+        (STEPS + PROMPT + GENERATED, 12.0, 154.0),
+        (PROMPT + GENERATED, None, 154.0),
+        (STEPS + PROMPT, 12.0, None),
+        (STEPS + GENERATED, 12.0, None),
+        ('vllm:iteration_tokens_total_sum 9\nvllm:iteration_tokens_total_bucket{le="1.0"} 3\n', None, None),
+    ],
+)
+async def test_load_tells_what_the_engines_did(counters: str, steps: float | None, tokens: float | None) -> None:
+    """The steps and tokens of all engines are counted together; half of the tokens is no count of them."""
+    async with server("vllm:num_requests_running 0\nvllm:num_requests_waiting 0\n" + counters) as client:
+        assert Load(0.0, 0.0, None, steps, tokens) == await vllm.load(client)
+
+
+def test_steps_since_they_are_counted() -> None:
+    """The engine's steps are read from V0 since 0.6.4 and from V1 since it has them; before, they are absent."""
+    told = {name for name in NAMES if any(metric == catalog.ENGINE_STEPS for metric, _ in by_name(readings_of(name)))}
+
+    assert {"v0.6.0-v0-synth", "v0.6.3-v0-synth", "v0.7.1-v1-synth"} == set(NAMES) - told
 
 
 def test_engines_are_apart() -> None:

@@ -1,17 +1,20 @@
 """The routes: what scrapers and health checks get."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Any
 
 import httpx
 import pytest
-from examples import AT, open_finding
+from examples import AT, open_finding, probe
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from monitor import catalog
 from monitor.export import Board, Periods
-from monitor.model import Beat, Reading, Snapshot
+from monitor.model import STATES, Beat, Event, Judgement, Reading, Snapshot, State
 from monitor.web.app import create_app
+from monitor.web.status import MOST_EVENTS
 
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8; escaping=underscores"
@@ -30,9 +33,19 @@ class Clock:
         return self.at
 
 
-def beat(target: str = "llama", error: str = "") -> Beat:
+def beat(target: str = "llama", error: str = "", **changes: Any) -> Beat:
     up = (Reading(catalog.VLLM_UP, float(not error), AT),)
-    return Beat(target, AT, 0.1, (Snapshot("vllm", AT, 0.1, up, (), error),), up, (), (), (), None)
+    state: State = "dead" if error else "alive"
+    seen = Beat(target, AT, 0.1, (Snapshot("vllm", AT, 0.1, up, (), error),), up, (), (), (), None, state)
+    return replace(seen, **changes)
+
+
+async def told(client: httpx.AsyncClient) -> tuple[Any, str]:
+    """Give what is said of the first target as JSON, and the page."""
+    document = (await client.get("/api/v1/status")).json()
+    page = await client.get("/")
+    assert (200, "text/html; charset=utf-8") == (page.status_code, page.headers["content-type"])
+    return document["targets"][0], page.text
 
 
 @pytest.fixture
@@ -132,3 +145,84 @@ async def test_a_server_that_is_down_makes_us_neither_unhealthy_nor_unready(
         board.show(beat(target, "does not answer"), stored=False)
 
     assert [200, 200] == [(await client.get(path)).status_code for path in ("/-/healthy", "/-/ready")]
+
+
+@pytest.mark.parametrize("state", STATES)
+async def test_the_state_is_told(board: Board, client: httpx.AsyncClient, clock: Clock, state: State) -> None:
+    """The state that the server is in is told in one word, until nobody knows it any more."""
+    board.show(beat(state=state), stored=True)
+    document, page = await told(client)
+
+    assert state == document["state"]
+    assert f">{state}</span>" in page
+
+    clock.at = AT + 45.1
+    document, page = await told(client)
+
+    assert document["state"] is None
+    assert f">{state}</span>" not in page
+
+
+async def test_nothing_is_known_yet(board: Board, client: httpx.AsyncClient) -> None:
+    """Before the first look there is a page, and nothing on it is made up; what was open before is told."""
+    for _ in range(2):
+        document, page = await told(client)
+
+        assert [None, None, None, []] == [document[key] for key in ("state", "muted_until", "model", "events")]
+        assert "no heartbeat" in page
+        board.show_open("llama", (open_finding(),), AT)
+
+    assert [open_finding().finding.summary] == [one["summary"] for one in document["findings"]]
+
+
+async def test_a_mute_is_told_with_its_end_and_reason(board: Board, client: httpx.AsyncClient, clock: Clock) -> None:
+    """While a target is muted, until when and why is told; not any longer, even before the next beat."""
+    events = (Event("mute", AT - 60, AT + 5, "a short one"), Event("mute", AT - 30, AT + 10, "driver <update>"))
+    board.show(beat(events=events, muted_until=AT + 10), stored=True)
+    document, page = await told(client)
+
+    assert (AT + 10, "driver <update>") == (document["muted_until"], document["muted_reason"])
+    assert "2027-01-15 08:00:10 UTC" == document["muted_until_utc"]
+    assert "Muted until 2027-01-15 08:00:10 UTC: driver &lt;update&gt;.</p>" in page
+
+    clock.at = AT + 10
+    document, page = await told(client)
+
+    assert [None] * 3 == [document[f"muted_{what}"] for what in ("until", "until_utc", "reason")]
+    assert "Muted" not in page
+
+
+async def test_what_happened_last_is_told(board: Board, client: httpx.AsyncClient) -> None:
+    """Annotations and restarts are told with their moments, the newest first and a few only; the rest is no news."""
+    notes = [Event("annotation", AT + number, AT + number, f"deploy {number}") for number in range(MOST_EVENTS)]
+    others = (Event("mute", AT, AT + 60, "hush"), Event("capture", AT, AT + 60))
+    board.show(beat(events=(*notes, *others, Event("restart", AT + 9, AT + 9))), stored=True)
+    document, page = await told(client)
+
+    expected = ["", *(note.text for note in notes[:0:-1])]
+    assert expected == [event["text"] for event in document["events"]]
+    assert {"kind": "restart", "at": AT + 9, "at_utc": "2027-01-15 08:00:09 UTC", "text": ""} == document["events"][0]
+    assert '<tr><th>restart</th><td>vLLM restarted <span class="dim">2027-01-15 08:00:09 UTC</span></td></tr>' in page
+    assert '<tr><th>annotation</th><td>deploy 1 <span class="dim">2027-01-15 08:00:01 UTC</span></td></tr>' in page
+    assert "deploy 0" not in page
+
+
+async def test_the_warm_ratio_is_told(board: Board, client: httpx.AsyncClient) -> None:
+    """What caching gives is told of the profile that measures it, and absent for the others."""
+    board.show(beat(probes=(probe(), probe(profile="warm", cold_ttft=0.25, tpot=None))), stored=True)
+    document, page = await told(client)
+
+    assert [("short", None), ("warm", 0.2)] == [(one["profile"], one["warm_ratio"]) for one in document["canary"]]
+    assert 1 == page.count("warm / cold")
+    assert "TTFT 50.0 ms, E2E 200.0 ms, warm / cold 0.20" in page
+
+
+async def test_metrics_have_names_for_people(board: Board, client: httpx.AsyncClient) -> None:
+    """What is judged is named as people write it."""
+    judgements = (Judgement("itl_max", "stall", 1.5, ""), Judgement("warm_ratio", "warm", None, "no probes yet"))
+    board.show(beat(judgements=judgements), stored=True)
+    document, page = await told(client)
+
+    assert ["ITL max", "warm / cold TTFT"] == [one["title"] for one in document["judgements"]]
+    assert "<th>ITL max, stall</th><td>1.50 of the baseline</td>" in page
+    assert '<th>warm / cold TTFT, warm</th><td><span class="dim">not judged: no probes yet</span></td>' in page

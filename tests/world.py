@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -12,7 +12,10 @@ import httpx
 
 from monitor import capture
 from monitor.alert.sink import Options
-from monitor.canary.canary import Canary
+from monitor.canary.asking import Asker, Custom
+from monitor.canary.canary import Canary, Server
+from monitor.canary.economy import Economy
+from monitor.canary.profiles import BUILT_IN, Profile
 from monitor.canary.stopwatch import Lag, Stopwatch
 from monitor.collect import vllm
 from monitor.delivery import Delivery
@@ -26,8 +29,9 @@ from monitor.store.store import Store
 NAME = "llama"
 
 
-async def never() -> bool:
-    return False
+async def never() -> str:
+    """Hold nothing."""
+    return ""
 
 
 class Calm(Lag):
@@ -36,6 +40,21 @@ class Calm(Lag):
     def take(self) -> float:
         """Give no lag."""
         return 0.0
+
+
+def bird(
+    client: httpx.AsyncClient,
+    stopwatch: Stopwatch,
+    timeout: float = 5.0,
+    economy: Economy | None = None,
+    custom: Custom | None = None,
+    profiles: Mapping[str, Profile] = BUILT_IN,
+) -> Canary:
+    """Make a canary with quick settings, whose tokens are not counted unless an economy does."""
+    rng = random.Random(1)
+    asker = Asker(client, rng, timeout, custom or Custom())
+    books = economy or Economy(most_per_minute=1e9, idle_after=0.0)
+    return Canary(asker, partial(vllm.load, client), stopwatch, books, profiles, rng)
 
 
 @dataclass
@@ -59,7 +78,7 @@ class World:
 
     async def turn(self) -> Beat:
         """Let the canary take a turn, beat, and deliver what is due."""
-        await self.canary.turn("short", 1_000_000, never)
+        await self.canary.turn("short", never)
         beat = await self.beat()
         await self.delivery.once()
         return beat
@@ -95,8 +114,8 @@ async def world(path: Path, url: str, hook: str = "", paging: str = "on", model:
     stopwatch = Stopwatch(Calm)
     board = Board(Periods(15.0, 60.0, 15.0), time.time)
     async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=5.0) as client:
-        canary = Canary(client, partial(vllm.load, client), stopwatch, random.Random(1), 5.0)
-        canary.serves(model or "tiny", "0.32.0")
+        canary = bird(client, stopwatch)
+        canary.serves(Server(model or "tiny", "0.32.0"))
         look = partial(vllm.look, client)
         facts: list[Fact] = []
         processes: list[int] = []
@@ -111,6 +130,6 @@ async def world(path: Path, url: str, hook: str = "", paging: str = "on", model:
         )
         sinks = {"team": Options("webhook", hook)} if hook else {}
         delivery = Delivery(store, sinks, client, board.events.attempted)
-        board.show_open(NAME, (await heart.wake()).open, time.time())
+        board.show_open(NAME, await heart.wake(), time.time())
         yield World(store, heart, canary, delivery, board, url, facts, processes)
     store.close()

@@ -1,30 +1,37 @@
-"""The canary of one target: what the next request looks like, whether it may be sent, and what came of it."""
+"""The canary of one target: when a probe is due, whether it may be sent, and what came of it."""
 
 import asyncio
 import random
 import time
-from collections import Counter, deque
-from collections.abc import Awaitable, Callable
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 
-import httpx
-
-from monitor.canary.profiles import PROFILES, Profile, ask, salt_acts, to_drop
+from monitor.canary.answers import Digest
+from monitor.canary.asking import Asker
+from monitor.canary.economy import Economy
+from monitor.canary.plans import FREE, PLANS
+from monitor.canary.profiles import Profile
 from monitor.canary.stopwatch import Lag, Stopwatch
-from monitor.canary.stream import read, send
 from monitor.model import Load, Probe
 
 WARMUP = 5
 """Probes after a start that are reported but not judged: caches, graphs and connections come up with them."""
-PATH = "/v1/chat/completions"
-REFUSED = ("HTTP 400", "HTTP 422")
-MINUTE = 60.0
-SPARING = 300.0
-"""Seconds between probes while requests wait: the server has enough to do, but silence would be blindness."""
 FIRST = 5.0
 """Seconds after a start until the first turn: late enough that the server was looked at."""
+NO_ANSWER = Digest("", (), "")
 
 GetLoad = Callable[[], Awaitable[Load | None]]
-IsPaused = Callable[[], Awaitable[bool]]
+GetHold = Callable[[], Awaitable[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """What is known of the server: its model and version, and when its process started; "" and None are unknown."""
+
+    model: str = ""
+    version: str = ""
+    started: float | None = None
 
 
 class Canary:
@@ -34,41 +41,50 @@ class Canary:
     ones wait here until `take` and `take_skipped` fetch them.
     """
 
-    def __init__(
-        self, client: httpx.AsyncClient, load: GetLoad, stopwatch: Stopwatch, rng: random.Random, timeout: float
+    def __init__(  # its parts, each of which can be replaced
+        self,
+        asker: Asker,
+        load: GetLoad,
+        stopwatch: Stopwatch,
+        economy: Economy,
+        profiles: Mapping[str, Profile],
+        rng: random.Random,
     ) -> None:
-        self._client = client
+        self._asker = asker
         self._load = load
         self._stopwatch = stopwatch
+        self._economy = economy
+        self._profiles = profiles
         self._rng = rng
-        self._timeout = timeout
-        self._model = ""
-        self._version = ""
-        self._dropped: frozenset[str] = frozenset()
+        self._server = Server()
         self._warmup = WARMUP
-        self._spent: deque[tuple[float, int]] = deque()
         self._finished: list[Probe] = []
         self._skipped: Counter[tuple[str, str]] = Counter()
-        self._held = ""
-        self._sparing = False
-        self._probed_at = 0.0
+        self._asleep = False
         self._running = 0
         self._overlapped = False
 
-    def serves(self, model: str, version: str) -> None:
+    def serves(self, server: Server) -> None:
         """Remember what the server serves; what it does not tell right now stays as it was."""
-        self._model = model or self._model
-        self._version = version or self._version
+        known = self._server
+        self._server = Server(
+            server.model or known.model, server.version or known.version, server.started or known.started
+        )
+        self._asker.model, self._asker.version = self._server.model, self._server.version
 
     def restarted(self) -> None:
         """Begin the warm-up anew, and offer every field again: another version may run now."""
         self._warmup = WARMUP
-        self._dropped = frozenset()
+        self._asker.forget()
 
     def heed(self, *, asleep: bool, queue: bool) -> None:
         """Take up how the server is: a sleeping one is not probed, one with a queue only now and then."""
-        self._held = "asleep" if asleep else ""
-        self._sparing = queue
+        self._asleep = asleep
+        self._economy.queue = queue
+
+    def saw_users(self, rate: float, at: float) -> None:
+        """Take up how many tokens a second users had in an interval in which no canary ran."""
+        self._economy.saw_users(rate, at)
 
     def take(self) -> tuple[Probe, ...]:
         """Give the probes finished since the last call."""
@@ -85,24 +101,25 @@ class Canary:
         overlapped, self._overlapped = self._overlapped, self._running > 0
         return overlapped
 
-    async def run(self, profile: str, every: float, tokens_per_minute: int, paused: IsPaused) -> None:
+    async def run(self, profile: str, every: float, held: GetHold) -> None:
         """Take turns for ever, every `every` seconds with a tenth of jitter; the first one soon."""
         wait = min(every, FIRST)
         while True:
             await asyncio.sleep(wait * self._rng.uniform(0.9, 1.1))
-            await self.turn(profile, tokens_per_minute, paused)
+            await self.turn(profile, held)
             wait = every
 
-    async def turn(self, profile: str, tokens_per_minute: int, paused: IsPaused) -> None:
-        """Probe once, unless paused, over the token cap, or without a model to ask: then count what was skipped."""
-        if reason := await self._obstacle(PROFILES[profile], tokens_per_minute, paused):
+    async def turn(self, profile: str, held: GetHold) -> None:
+        """Probe once, unless something holds the canary: then count what was skipped, by the reason."""
+        if reason := await held() or self._obstacle(self._profiles[profile]):
             self._skipped[profile, reason] += 1
-        else:
-            self._finished.append(await self.probe(profile))
+            return
+        probe = await self.probe(profile)
+        self._finished.append(probe)  # only now: a beat may have taken the list away meanwhile
 
     async def probe(self, name: str) -> Probe:
-        """Send one probe of a profile and time it; what a server refuses to read is left out from then on."""
-        profile = PROFILES[name]
+        """Send one probe of a profile and time it, whatever it costs; a failure is an outcome."""
+        profile = self._profiles[name]
         async with self._stopwatch.timing() as lag:
             self._overlapped = True
             self._running += 1
@@ -110,8 +127,8 @@ class Canary:
                 probe = await self._probe(profile, lag)
             finally:
                 self._running -= 1
-        self._probed_at = probe.at
-        self._spent.append((probe.at, _cost(probe, profile)))
+        took = probe.e2e if profile.plan == "single" else None
+        self._economy.spent(_cost(probe, profile), took, time.time())
         if probe.outcome == "unreachable":
             self._warmup = WARMUP
         elif probe.outcome == "ok":
@@ -119,70 +136,51 @@ class Canary:
         return probe
 
     async def _probe(self, profile: Profile, lag: Lag) -> Probe:
-        """Settle on a body that the server accepts: a refusal costs it no token, so that is no retry of a failure."""
-        first = None
-        dropped = self._dropped
-        while True:
-            probe = await self._once(profile, dropped, lag)
-            if not probe.detail.startswith(REFUSED):
-                self._dropped = dropped if probe.outcome == "ok" else self._dropped
-                return probe
-            first = first or probe
-            field = to_drop(dropped, probe.detail)
-            if field is None:
-                return first
-            dropped |= {field}
-
-    async def _once(self, profile: Profile, dropped: frozenset[str], lag: Lag) -> Probe:
-        asked = ask(profile, self._model, dropped, salted=salt_acts(self._version), rng=self._rng)
+        server, warmup = self._server, self._warmup > 0
         before = await self._load()
-        at = time.time()
-        lag.take()
-        exchange = await send(self._client, PATH, asked.body, self._timeout)
-        late = lag.take()
-        timing = read(exchange)
+        done = await PLANS[profile.plan](self._asker, profile, lag)
+        after = await self._load()
+        timing = done.asked.timing
+        answer = timing.answer or NO_ANSWER
         return Probe(
-            at=at,
+            at=done.at,
             profile=profile.name,
-            version=asked.version,
+            version=done.asked.request.version,
             outcome=timing.outcome,
-            connect=exchange.connect,
+            connect=done.asked.connect,
             ttft=timing.ttft,
             tpot=timing.tpot,
             e2e=timing.e2e,
             itls=timing.itls,
-            prompt_tokens=timing.prompt_tokens,
-            output_tokens=timing.output_tokens,
+            prompt_tokens=done.prompt_tokens,
+            output_tokens=done.output_tokens,
             before=before,
-            after=await self._load(),
-            lag=late,
-            model=self._model,
-            warmup=self._warmup > 0,
-            answer=timing.answer,
+            after=after,
+            lag=done.lag,
+            model=server.model,
+            warmup=warmup,
+            answer=answer.whole,
             detail=timing.detail,
+            cold_ttft=done.cold_ttft,
+            estimated=timing.estimated,
+            finish=timing.finish,
+            words=answer.words,
+            fault=answer.fault,
+            fixed=done.asked.request.fixed,
+            started=server.started,
         )
 
-    async def _obstacle(self, profile: Profile, tokens_per_minute: int, paused: IsPaused) -> str:
+    def _obstacle(self, profile: Profile) -> str:
         """Name what forbids a probe now; empty if nothing does."""
-        now = time.time()
-        if await paused():
-            return "paused"
-        if self._held:
-            return self._held
-        if self._sparing and 0 <= now - self._probed_at < SPARING:
-            return "requests wait"
-        if not self._model:
-            return "no model known"
-        while self._spent and self._spent[0][0] < now - MINUTE:
-            self._spent.popleft()
-        cost = profile.most_prompt_tokens + profile.output_tokens
-        return "token cap" if sum(tokens for _, tokens in self._spent) + cost > tokens_per_minute else ""
+        if self._asleep:
+            return "asleep"
+        return self._economy.refuses(profile.cost, time.time()) if self._server.model else "no model known"
 
 
 def _cost(probe: Probe, profile: Profile) -> int:
     """Give the tokens a probe cost; where nobody counted them, all that it may have cost."""
-    if probe.outcome in {"unreachable", "rejected"}:
-        return 0
-    if probe.prompt_tokens is None or probe.output_tokens is None:
-        return profile.most_prompt_tokens + profile.output_tokens
+    if probe.outcome in FREE:
+        return (probe.prompt_tokens or 0) + (probe.output_tokens or 0)
+    if probe.prompt_tokens is None or probe.output_tokens is None or probe.outcome != "ok":
+        return profile.cost
     return probe.prompt_tokens + probe.output_tokens

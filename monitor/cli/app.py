@@ -15,6 +15,7 @@ from monitor.cli.config import config, metrics
 from monitor.cli.demo import demo
 from monitor.cli.doctor import doctor
 from monitor.cli.look import look
+from monitor.cli.notes import annotate, mute
 from monitor.cli.serve import serve, simulate
 from monitor.collect.fetch import LookError
 from monitor.demo.story import DemoError
@@ -92,5 +93,5 @@ def app() -> None:
 
 
 baseline.add_command(capture_command)
-for command in (serve, check, look, canary, baseline, doctor, demo, config, metrics, simulate):
+for command in (serve, check, look, canary, baseline, doctor, annotate, mute, demo, config, metrics, simulate):
     app.add_command(command)

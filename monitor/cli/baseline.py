@@ -12,6 +12,7 @@ from monitor import capture
 from monitor.alert.message import utc
 from monitor.cli.options import config_option, json_option, open_store, print_json, settings
 from monitor.cli.tables import console
+from monitor.detect.strata import title, unit
 from monitor.importers import own
 from monitor.model import Baseline, Series
 from monitor.settings import SettingsError
@@ -60,8 +61,8 @@ def show(name: str, file: Path | None, as_json: bool) -> None:  # noqa: FBT001 -
     head = f"{found.name}: {found.context.model} at {found.context.endpoint}, captured {utc(found.captured_at)}"
     out.print(head)
     table = Table(box=None)
-    for title in ("metric", "stratum", "n", "median ms", "P99 ms", "span min"):
-        table.add_column(title, justify="left" if title in {"metric", "stratum"} else "right")
+    for head in ("metric", "stratum", "n", "median", "P99", "span min"):
+        table.add_column(head, justify="left" if head in {"metric", "stratum"} else "right")
     for series in found.series:
         table.add_row(*_series_row(series))
     out.print(table)
@@ -71,13 +72,13 @@ def show(name: str, file: Path | None, as_json: bool) -> None:  # noqa: FBT001 -
 
 def _series_row(series: Series) -> tuple[str, ...]:
     span = (series.times[-1] - series.times[0]) / 60
-    middle, worst = median(series.values) * 1e3, quantile(series.values, 0.99) * 1e3
+    middle, worst = median(series.values), quantile(series.values, 0.99)
     return (
-        series.metric.upper(),
+        title(series.metric),
         series.stratum,
         str(len(series.values)),
-        f"{middle:.2f}",
-        f"{worst:.2f}",
+        capture.figure(series.metric, middle),
+        capture.figure(series.metric, worst),
         f"{span:.1f}",
     )
 
@@ -94,12 +95,16 @@ def summary(found: Baseline) -> dict[str, Any]:
                 "metric": series.metric,
                 "stratum": series.stratum,
                 "n": len(series.values),
-                "median_seconds": median(series.values),
-                "p99_seconds": quantile(series.values, 0.99),
+                f"median_{unit(series.metric)}": median(series.values),
+                f"p99_{unit(series.metric)}": quantile(series.values, 0.99),
             }
             for series in found.series
         ],
         "facts": {fact.name: fact.value for fact in found.facts},
+        "answers": [
+            {"profile": one.profile, "version": one.version, "digest": one.digest, "fault": one.fault}
+            for one in found.answers
+        ],
     }
 
 
@@ -120,11 +125,14 @@ def compare(first: str, second: str, file: Path | None, as_json: bool) -> None: 
         print_json({"first": first, "second": second, "rows": rows, "facts": changed})
         return
     table = Table(box=None)
-    for title in ("metric", "stratum", f"{first} ms", f"{second} ms", "ratio"):
-        table.add_column(title, justify="left" if title in {"metric", "stratum"} else "right")
+    for head in ("metric", "stratum", first, second, "ratio"):
+        table.add_column(head, justify="left" if head in {"metric", "stratum"} else "right")
     for row in rows:
         table.add_row(
-            row["metric"].upper(), row["stratum"], *(_cell(row[key]) for key in ("first_ms", "second_ms", "ratio"))
+            title(row["metric"]),
+            row["stratum"],
+            *(_cell(row["metric"], row[key]) for key in ("first", "second")),
+            "-" if row["ratio"] is None else f"{row['ratio']:.2f}",
         )
     out = console()
     out.print(table)
@@ -133,17 +141,18 @@ def compare(first: str, second: str, file: Path | None, as_json: bool) -> None: 
 
 
 def _compared(before: Baseline, after: Baseline) -> list[dict[str, Any]]:
-    medians = [{(s.metric, s.stratum): median(s.values) * 1e3 for s in one.series} for one in (before, after)]
+    medians = [{(s.metric, s.stratum): median(s.values) for s in one.series} for one in (before, after)]
     rows = []
     for metric, stratum in sorted(medians[0].keys() | medians[1].keys()):
         first, second = (known.get((metric, stratum)) for known in medians)
         ratio = second / first if first and second else None
-        rows.append({"metric": metric, "stratum": stratum, "first_ms": first, "second_ms": second, "ratio": ratio})
+        figures = {"unit": unit(metric), "first": first, "second": second, "ratio": ratio}
+        rows.append({"metric": metric, "stratum": stratum, **figures})
     return rows
 
 
-def _cell(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2f}"
+def _cell(metric: str, value: float | None) -> str:
+    return "-" if value is None else capture.figure(metric, value)
 
 
 @baseline.command(

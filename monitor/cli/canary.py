@@ -8,8 +8,7 @@ import click
 from rich.table import Table
 
 from monitor import catalog
-from monitor.canary.canary import Canary
-from monitor.canary.profiles import PROFILES
+from monitor.canary.canary import Canary, Server
 from monitor.canary.stopwatch import Stopwatch
 from monitor.capture import benchmark
 from monitor.cli.look import LIMIT
@@ -29,15 +28,17 @@ from monitor.collect.registry import run
 from monitor.detect.strata import lagged
 from monitor.model import Probe, Snapshot
 from monitor.parts import canary as make_canary
-from monitor.parts import client
-from monitor.settings import Settings, Target
+from monitor.parts import client, profiles
+from monitor.settings import Settings, SettingsError, Target
 
 
 @click.command(
     help="Send canary requests now, and print what each took.", epilog="Example: monitor canary --requests 10"
 )
 @click.option("--requests", type=click.IntRange(1, 10_000), default=5, show_default=True, help="How many to send.")
-@click.option("--profile", type=click.Choice(list(PROFILES)), default="short", show_default=True, help="What to ask.")
+@click.option(
+    "--profile", default="short", show_default=True, help="What to ask: a built-in profile or one of the settings."
+)
 @click.option("--model", default="", help="Model to ask; default the first of /v1/models.")
 @config_option
 @targets_option
@@ -52,6 +53,8 @@ def canary(  # one parameter per option
 ) -> None:
     chosen = settings(file, urls)
     _, target = only_target(chosen)
+    if profile not in profiles(chosen):
+        raise SettingsError(f"--profile {profile}: there are {', '.join(profiles(chosen))}")
     target = target.model_copy(update={"model": model}) if model else target
     probes = asyncio.run(_send(chosen, target, profile, requests))
     if as_json:
@@ -80,21 +83,36 @@ def introduce(bird: Canary, snapshot: Snapshot, target: Target) -> str:
         raise LookError(
             f"{target.url}/v1/models names no model: {known[catalog.MODEL].why}; else set model for this target"
         )
-    bird.serves(model, known[catalog.VERSION].value or "")
+    bird.serves(Server(model, known[catalog.VERSION].value or ""))
     return model
 
 
 def _print_probes(probes: list[Probe]) -> None:
     table = Table(box=None)
-    for head in ("outcome", "TTFT ms", "TPOT ms", "E2E ms", "tokens in", "out", "lag ms", ""):
+    for head in ("outcome", "TTFT ms", "TPOT ms", "E2E ms", "ITL max ms", "tokens in", "out", "lag ms", ""):
         table.add_column(head, justify="left" if head in {"outcome", ""} else "right")
     for probe in probes:
         latencies = [
-            f"{value * 1e3:.1f}" if value is not None else "-" for value in (probe.ttft, probe.tpot, probe.e2e)
+            f"{value * 1e3:.1f}" if value is not None else "-"
+            for value in (probe.ttft, probe.tpot, probe.e2e, probe.itl_max)
         ]
         tokens = [str(count) if count is not None else "-" for count in (probe.prompt_tokens, probe.output_tokens)]
-        note = probe.detail or ("warm-up" if probe.warmup else "lagged: not judged" if lagged(probe) else "")
-        table.add_row(probe.outcome, *latencies, *tokens, f"{probe.lag * 1e3:.1f}", note)
+        table.add_row(probe.outcome, *latencies, *tokens, f"{probe.lag * 1e3:.1f}", _note(probe))
     console().print(table)
     if any(probe.outcome == "ok" for probe in probes):
         console().print(benchmark_table(benchmark(probes)))
+
+
+def _note(probe: Probe) -> str:
+    """Say what else is to be known of a probe; of a failed one only why."""
+    if probe.outcome != "ok":
+        return probe.detail
+    notes = [
+        probe.detail,
+        f"cold {probe.cold_ttft * 1e3:.1f} ms, warm / cold {probe.warm_ratio:.2f}"
+        if probe.cold_ttft and probe.warm_ratio
+        else "",
+        f"answer: {probe.fault}" if probe.fault else "",
+        "warm-up" if probe.warmup else "lagged: not judged" if lagged(probe) else "",
+    ]
+    return "; ".join(note for note in notes if note)

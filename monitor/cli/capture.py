@@ -6,7 +6,9 @@ import time
 from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import partial
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import click
 import httpx
@@ -24,10 +26,11 @@ from monitor.cli.options import (
     only_target,
     open_store,
     print_json,
+    seconds,
     settings,
     targets_option,
 )
-from monitor.cli.tables import benchmark_table, console
+from monitor.cli.tables import benchmark_table, console, medians_table
 from monitor.collect import vllm
 from monitor.collect.registry import Look, run
 from monitor.detect.strata import lagged
@@ -35,20 +38,15 @@ from monitor.detect.verdict import MIN_SAMPLES
 from monitor.model import Baseline, Context, Fact, Probe
 from monitor.parts import canary as make_canary
 from monitor.parts import client, is_local, node_looks
-from monitor.settings import Settings, Target, duration
+from monitor.settings import Settings, Target
 from monitor.store.store import Store
 from monitor.tuning import changes
 
-PROFILE = "short"
+BESIDE = ("warm", "long", "stall")
+"""Profiles that are captured with the watched ones."""
+Captured = tuple[Baseline, tuple[Probe, ...], tuple[Probe, ...]]
 LEASE = 30.0
 """Seconds beyond a probe's time limit for which a serving monitor's canary pauses; renewed with each probe."""
-
-
-def _seconds(_ctx: click.Context, _param: click.Parameter, text: str | None) -> float | None:
-    try:
-        return None if text is None else float(str(duration(text)))
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from None
 
 
 @click.command(
@@ -71,7 +69,7 @@ def _seconds(_ctx: click.Context, _param: click.Parameter, text: str | None) -> 
     show_default=True,
     help="Canaries per second, at most.",
 )
-@click.option("--last", callback=_seconds, metavar="DURATION", help="Take the stored probes of the last 30m, 6h, ...")
+@click.option("--last", callback=seconds, metavar="DURATION", help="Take the stored probes of the last 30m, 6h, ...")
 @config_option
 @targets_option
 @json_option
@@ -91,11 +89,11 @@ def capture_command(  # one parameter per option
         store.baselines.refuse_taken(name)
         if last is None:
             session = Session(chosen, target, store, requests, rate)
-            made, sample = asyncio.run(session.run(name))
+            made, sample, beside = asyncio.run(session.run(name))
         else:
-            made, sample = asyncio.run(_from_history(chosen, target_name, target, store, name, last))
+            made, sample, beside = asyncio.run(_from_history(chosen, target_name, target, store, name, last))
         store.baselines.save(made)
-    _print_captured(made, sample, as_json=as_json)
+    _print_captured(made, sample, beside, as_json=as_json)
 
 
 class Session:
@@ -108,7 +106,7 @@ class Session:
         self._requests = requests
         self._rate = rate
 
-    async def run(self, name: str) -> tuple[Baseline, tuple[Probe, ...]]:
+    async def run(self, name: str) -> Captured:
         """Send, and make a baseline of what came back."""
         async with client(self._target) as connection:
             before = await _facts(self._chosen, self._target, connection)
@@ -116,30 +114,36 @@ class Session:
             snapshot = await run("vllm", partial(vllm.look, connection), LIMIT)
             context = Context(introduce(bird, snapshot, self._target), self._target.endpoint)
             with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True) as progress:
-                task = progress.add_task("capturing", total=self._requests)
+                watched = self._chosen.canary.profiles
+                others = [profile for profile in BESIDE if profile not in watched]
+                total = self._requests * len(watched) + capture.EXTRAS * len(others)
+                done = partial(self._done, progress, progress.add_task("capturing", total=total))
                 self._hold(LEASE)
                 try:
-                    sample = await capture.probes(
-                        bird, PROFILE, self._requests, self._rate, lambda _probe: self._done(progress, task)
-                    )
+                    sample = [
+                        await capture.probes(bird, profile, self._requests, self._rate, done) for profile in watched
+                    ]
+                    beside = await capture.extras(bird, others, done)
                 finally:
                     self._hold(0.0)
             after = await _facts(self._chosen, self._target, connection)
-        return capture.make(name, context, sample, after, changes(before, after), time.time()), sample
+        probes = tuple(chain.from_iterable(sample))
+        changed = changes(before, after)
+        return capture.make(name, context, probes, after, changed, time.time(), beside), probes, beside
 
-    def _done(self, progress: Progress, task: TaskID) -> None:
+    def _done(self, progress: Progress, task: TaskID, _probe: Probe) -> None:
         progress.advance(task)
         self._hold(LEASE + 1 / self._rate)
 
     def _hold(self, seconds: float) -> None:
         now = time.time()
         until = now + seconds + self._chosen.canary.timeout if seconds else now
-        self._store.history.pause(self._target.endpoint, "capture", now, until)
+        self._store.history.hold(self._target.endpoint, "capture", now, until)
 
 
 async def _from_history(
     chosen: Settings, target_name: str, target: Target, store: Store, name: str, last: float
-) -> tuple[Baseline, tuple[Probe, ...]]:
+) -> Captured:
     since = time.time() - last
     async with client(target) as connection:
         snapshot = await run("vllm", partial(vllm.look, connection), LIMIT)
@@ -148,7 +152,7 @@ async def _from_history(
         sample = capture.counted([probe for probe in stored if probe.model == model])
         facts = await _facts(chosen, target, connection)
     changed = store.history.changes(target_name, since)
-    return capture.make(name, Context(model, target.endpoint), sample, facts, changed, time.time()), sample
+    return capture.make(name, Context(model, target.endpoint), sample, facts, changed, time.time()), sample, ()
 
 
 async def _facts(chosen: Settings, target: Target, connection: httpx.AsyncClient) -> tuple[Fact, ...]:
@@ -159,14 +163,31 @@ async def _facts(chosen: Settings, target: Target, connection: httpx.AsyncClient
     return tuple(fact for snapshot in snapshots for fact in snapshot.facts)
 
 
-def _print_captured(made: Baseline, sample: tuple[Probe, ...], *, as_json: bool) -> None:
+def _medians_json(one: capture.Medians) -> dict[str, Any]:
+    return {
+        "profile": one.profile,
+        "completed": one.completed,
+        "failed": one.failed,
+        "ttft_seconds": one.ttft,
+        "tpot_seconds": one.tpot,
+        "itl_max_seconds": one.itl_max,
+        "cold_ttft_seconds": one.cold_ttft,
+        "warm_ratio": one.warm_ratio,
+        "detail": one.detail,
+    }
+
+
+def _print_captured(made: Baseline, sample: tuple[Probe, ...], beside: tuple[Probe, ...], *, as_json: bool) -> None:
     spoiled = sum(lagged(probe) for probe in sample)
     result, sees = capture.benchmark([probe for probe in sample if not lagged(probe)]), capture.resolution(made)
     if as_json:
-        print_json({"baseline": summary(made), "benchmark": asdict(result), "detects": sees})
+        profiles = [_medians_json(one) for one in capture.medians(beside)]
+        print_json({"baseline": summary(made), "benchmark": asdict(result), "profiles": profiles, "detects": sees})
         return
     out = console()
     out.print(benchmark_table(result))
+    if beside:
+        out.print(medians_table(capture.medians(beside)))
     if spoiled:
         out.print(f"{spoiled} more were left out: the monitor's own loop lagged, because this machine is busy")
     out.print(f"Baseline {made.name!r} of {made.context.model} is active. It can detect:")

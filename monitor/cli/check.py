@@ -2,22 +2,22 @@
 
 import asyncio
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import click
 
-from monitor import capture, health
+from monitor import capture, health, judge
 from monitor.canary.stopwatch import Stopwatch
 from monitor.cli.canary import introduce
 from monitor.cli.look import LIMIT
 from monitor.cli.options import config_option, json_option, open_store, print_json, settings, targets_option
 from monitor.collect import vllm
 from monitor.collect.registry import run
-from monitor.detect import verdict
+from monitor.detect.strata import title
 from monitor.detect.verdict import BLOCK, STREAK
-from monitor.model import SEVERITIES, Baseline, Finding, Judgement, Probe, Snapshot
+from monitor.model import SEVERITIES, Baseline, Finding, Judgement, Probe
 from monitor.parts import canary as make_canary
 from monitor.parts import client
 from monitor.serve import pulse
@@ -95,36 +95,19 @@ async def _check_all(chosen: Settings, active: dict[str, Baseline | None], reque
 async def _check(chosen: Settings, name: str, target: Target, baseline: Baseline | None, requests: int) -> Result:
     async with client(target) as connection:
         snapshot = await run("vllm", partial(vllm.look, connection), LIMIT)
-        probes: list[Probe] = []
+        probes: tuple[Probe, ...] = ()
         model = ""
         if snapshot.ok:
             bird = make_canary(chosen, connection, Stopwatch())
             model = introduce(bird, snapshot, target)
             enough = max(requests, STREAK * BLOCK if baseline else health.FAILING)
-            probes = list(await capture.probes(bird, "short", enough, RATE, lambda _probe: None))
-    judgements, regressions = _judge(chosen, name, target, model, baseline, probes)
-    return Result(
-        name, baseline.name if baseline else None, (*_health(name, snapshot, probes), *regressions), judgements
-    )
-
-
-def _health(name: str, snapshot: Snapshot, probes: list[Probe]) -> tuple[Finding, ...]:
-    """Judge health as for a server that was seen before: whoever asks now expects it to be there."""
-    state = health.remembered(health.Health(seen=True), snapshot, probes)
-    return health.findings(state, name, snapshot, health.Patience(0.0, 0.0), process=False)
-
-
-def _judge(
-    chosen: Settings, name: str, target: Target, model: str, baseline: Baseline | None, probes: list[Probe]
-) -> tuple[tuple[Judgement, ...], tuple[Finding, ...]]:
-    reason = verdict.incomparable(baseline, model)
-    if baseline is None or reason:
-        return verdict.unjudged(["short"], reason), ()
-    measure = verdict.ruler(baseline)
-    policy = pulse(name, target, chosen).policy
-    arms = verdict.step(verdict.fresh(["short"]), measure, verdict.comparable(baseline, probes), policy)
-    said = verdict.judge(arms, name, measure, time.time(), policy)
-    return said.judgements, said.findings
+            probes = await capture.probes(bird, chosen.canary.profiles[0], enough, RATE, lambda _probe: None)
+    rules = pulse(name, target, chosen).rules
+    # Whoever asks now expects the server to be there: as one that was seen before.
+    memory = judge.against(judge.fresh(rules, seen=True), baseline, (), rules)
+    seen = judge.Seen(replace(snapshot, at=time.time()), probes, snapshot.facts, model, process=False)
+    _, judged = judge.judge(memory, seen, (), rules)
+    return Result(name, baseline.name if baseline else None, judged.findings, judged.judgements)
 
 
 def _print_result(result: Result) -> None:
@@ -134,7 +117,7 @@ def _print_result(result: Result) -> None:
         click.echo(f"  {finding.severity}: {finding.summary}\n    {finding.remedy}")
     for judgement in result.judgements:
         said = judgement.unjudged or _ratio(judgement)
-        click.echo(f"  {judgement.profile} {judgement.metric.upper()}: {said}")
+        click.echo(f"  {judgement.profile} {title(judgement.metric)}: {said}")
 
 
 def _ratio(judgement: Judgement) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from monitor.model import Fact, Probe, Reading, Snapshot
-from monitor.settings import Settings, SettingsError, Target
+from monitor.settings import Settings, SettingsError, Target, duration
 from monitor.settings_source import load
 from monitor.store.store import Store
 
@@ -45,6 +45,14 @@ def only_target(chosen: Settings) -> tuple[str, Target]:
             f"several targets are configured ({', '.join(chosen.target)}): choose one with --target URL"
         )
     return next(iter(chosen.target.items()))
+
+
+def seconds(_ctx: click.Context, _param: click.Parameter, text: str | None) -> float | None:
+    """Read an option's duration, like 30m or 6h."""
+    try:
+        return None if text is None else float(str(duration(text)))
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
 
 
 @contextmanager
@@ -87,13 +95,20 @@ def probe_json(probe: Probe) -> dict[str, Any]:
         "tpot_seconds": probe.tpot,
         "e2e_seconds": probe.e2e,
         "itl_max_seconds": probe.itl_max,
+        "cold_ttft_seconds": probe.cold_ttft,
+        "warm_ratio": probe.warm_ratio,
         "prompt_tokens": probe.prompt_tokens,
         "output_tokens": probe.output_tokens,
+        "tokens_estimated": probe.estimated,
+        "chunks": len(probe.itls) + 1 if probe.outcome == "ok" else None,
+        "finish_reason": probe.finish,
         "load_before": asdict(probe.before) if probe.before else None,
         "load_after": asdict(probe.after) if probe.after else None,
         "lag_seconds": probe.lag,
         "warmup": probe.warmup,
         "answer": probe.answer,
+        "answer_comparable": probe.fixed,
+        "answer_fault": probe.fault,
         "detail": probe.detail,
     }
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import random
+import socket
 from pathlib import Path
 
 import click
@@ -60,8 +61,13 @@ def simulate(address: str, pairs: tuple[str, ...], seed: int) -> None:
     with listen(address, "--listen") as listening:
         app = create_app(knobs, random.Random(seed))  # noqa: S311 - jitter needs no secrecy
         config = uvicorn.Config(app, log_level="critical", lifespan="off")
-        click.echo("simulated vLLM at http://{}:{}".format(*listening.getsockname()[:2]))
-        uvicorn.Server(config).run(sockets=[listening])
+        asyncio.run(_simulate(uvicorn.Server(config), listening))
+
+
+async def _simulate(server: uvicorn.Server, listening: socket.socket) -> None:
+    # Said from within the loop: who reads it may press Ctrl-C at once.
+    click.echo("simulated vLLM at http://{}:{}".format(*listening.getsockname()[:2]))
+    await server.serve(sockets=[listening])
 
 
 def _pair(text: str) -> tuple[str, object]:

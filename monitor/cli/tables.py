@@ -1,11 +1,12 @@
 """Tables that people read."""
 
 import sys
+from collections.abc import Iterable
 
 from rich.console import Console
 from rich.table import Table
 
-from monitor.capture import Benchmark, Latency
+from monitor.capture import Benchmark, Latency, Medians
 
 UNBOUNDED = 1000
 """Columns of what is no terminal: a pipe or a file must not cut names."""
@@ -43,6 +44,22 @@ def benchmark_rows(result: Benchmark) -> list[tuple[str, str]]:
         *_latency_rows("TPOT", result.tpot),
         *_latency_rows("ITL", result.itl),
     ]
+
+
+def medians_table(rows: Iterable[Medians]) -> Table:
+    """Lay out what each profile showed, in milliseconds."""
+    table = Table(title="Medians of other profiles", title_justify="left", box=None)
+    for head in ("profile", "ok", "failed", "TTFT ms", "TPOT ms", "ITL max ms", "cold TTFT ms", "warm / cold", ""):
+        table.add_column(head, justify="left" if head in {"profile", ""} else "right")
+    for row in rows:
+        figures = [_ms(value) for value in (row.ttft, row.tpot, row.itl_max, row.cold_ttft)]
+        ratio = "-" if row.warm_ratio is None else f"{row.warm_ratio:.2f}"
+        table.add_row(row.profile, str(row.completed), str(row.failed), *figures, ratio, row.detail)
+    return table
+
+
+def _ms(value: float | None) -> str:
+    return "-" if value is None else f"{value * 1e3:.2f}"
 
 
 def _rate(count: int, duration: float) -> str:

@@ -1,6 +1,7 @@
 """HTTP reads with a bound on what they may bring in."""
 
 import ssl
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import httpx
@@ -11,10 +12,25 @@ LARGEST = 16 * 2**20
 
 WORDS = {"All connection attempts failed": "connection refused; does vLLM listen there?"}
 """What httpx says, in words that help."""
+HUNG_UP = (ssl.SSLEOFError, ssl.SSLZeroReturnError)
+"""Which of these two it is, and with which words, depends on the version of Python."""
+NO_AUTHORITY = {18, 19, 20, 21}
+"""How OpenSSL numbers what a certificate lacks that nobody here vouches for: self-signed, or an unknown issuer."""
 
 
 class LookError(Exception):
-    """A look could not be made; the text says what stands in the way, for a person."""
+    """A look could not be made; the text says what stands in the way, for a person.
+
+    `refused` says that nothing listens there, which is surer than silence.
+    """
+
+    refused = False
+
+
+class RefusedError(LookError):
+    """Nothing listens at the address."""
+
+    refused = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,17 +56,25 @@ async def get(client: httpx.AsyncClient, path: str, params: dict[str, list[str]]
                     raise LookError(f"{path} answered more than {LARGEST >> 20} MiB; is this a vLLM server?")
             return Answer(response.status_code, body.decode(errors="replace"))
     except httpx.HTTPError as error:
-        raise LookError(f"{client.base_url} does not answer: {_words(error)}") from None
+        kind = RefusedError if str(error) in WORDS else LookError
+        raise kind(f"{client.base_url} does not answer: {_words(error)}") from None
 
 
 def _words(error: BaseException) -> str:
-    """Find words for an error that may have none of its own."""
-    cause: BaseException | None = error
-    while cause is not None and not str(cause):
-        cause = cause.__cause__ or cause.__context__
-    if isinstance(cause, ssl.SSLCertVerificationError):
-        return f"its certificate is not trusted ({cause.verify_message})"
-    if isinstance(cause, ssl.SSLError):
-        return f"TLS failed ({cause.reason}); does it speak http rather than https?"
-    words = str(cause) if cause else type(error).__name__
+    """Find words for an error that may have none of its own, or only what was meant for programmers."""
+    causes = list(_causes(error))
+    for cause in causes:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            advice = "; name its issuer's file in SSL_CERT_FILE" if cause.verify_code in NO_AUTHORITY else ""
+            return f"its certificate is not trusted ({cause.verify_message}){advice}"
+        if isinstance(cause, ssl.SSLError):
+            why = "it hung up" if isinstance(cause, HUNG_UP) else cause.reason
+            return f"TLS failed ({why}); does it speak http rather than https?"
+    words = next(filter(None, map(str, causes)), type(error).__name__)
     return WORDS.get(words, words)
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__

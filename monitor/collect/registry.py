@@ -30,15 +30,16 @@ async def run(source: str, look: Look, limit: float) -> Snapshot:
     at, began = time.time(), time.perf_counter()
     readings: tuple[Reading, ...] = ()
     facts: tuple[Fact, ...] = ()
+    refused = False
     try:
         async with asyncio.timeout(limit):
             readings, facts = await look(at)
         error = ""
     except LookError as caught:
-        error = str(caught)
+        error, refused = str(caught), caught.refused
     except TimeoutError:
         error = f"no answer within {limit:g} s"
     except Exception as caught:  # noqa: BLE001 - a collector's bug must not take the others down; it is told here and in success=0
         _log.exception("collector failed", collector=source)
         error = f"internal error: {type(caught).__name__}: {caught}"
-    return Snapshot(source, at, time.perf_counter() - began, readings, facts, error)
+    return Snapshot(source, at, time.perf_counter() - began, readings, facts, error, refused)

@@ -41,19 +41,26 @@ PREFIX = (
     Name(catalog.PREFIX_QUERIES, ("vllm:prefix_cache_queries_total", "vllm:gpu_prefix_cache_queries_total")),
     Name(catalog.PREFIX_HITS, ("vllm:prefix_cache_hits_total", "vllm:gpu_prefix_cache_hits_total")),
 )
+# A histogram in spite of its name, with one observation per step of the engine.
+STEPS = Name(catalog.ENGINE_STEPS, ("vllm:iteration_tokens_total_count",))
+PROMPT_TOKENS = Name(catalog.PROMPT_TOKENS, ("vllm:prompt_tokens_total",))
+GENERATION_TOKENS = Name(catalog.GENERATION_TOKENS, ("vllm:generation_tokens_total",))
 NAMES = (
     RUNNING,
     WAITING,
     KV_USAGE,
+    STEPS,
+    PROMPT_TOKENS,
+    GENERATION_TOKENS,
     Name(catalog.PREEMPTIONS, ("vllm:num_preemptions_total",)),
-    Name(catalog.PROMPT_TOKENS, ("vllm:prompt_tokens_total",)),
-    Name(catalog.GENERATION_TOKENS, ("vllm:generation_tokens_total",)),
     *_summary(catalog.USERS_TTFT, "vllm:time_to_first_token_seconds"),
     # Not vllm:request_time_per_output_token_seconds: that one is per request, and counts one-token answers as zero.
     *_summary(catalog.USERS_TPOT, "vllm:inter_token_latency_seconds", "vllm:time_per_output_token_seconds"),
     *_summary(catalog.USERS_E2E, "vllm:e2e_request_latency_seconds"),
     *_summary(catalog.USERS_QUEUE, "vllm:request_queue_time_seconds"),
 )
+
+LOAD = (RUNNING, WAITING, KV_USAGE, STEPS, PROMPT_TOKENS, GENERATION_TOKENS)
 
 V0_HIT_RATE = "vllm:gpu_prefix_cache_hit_rate"
 SLEEP = "vllm:engine_sleep_state"
@@ -87,13 +94,22 @@ async def look(client: httpx.AsyncClient, at: float) -> tuple[tuple[Reading, ...
 
 async def load(client: httpx.AsyncClient) -> Load | None:
     """Give what the server is busy with right now; None if it does not tell."""
-    names = (RUNNING, WAITING, KV_USAGE)
     try:
-        samples = await scrape(client, {alias for name in names for alias in name.aliases})
+        samples = await scrape(client, {alias for name in LOAD for alias in name.aliases})
     except LookError:
         return None
-    running, waiting, usage = (dict(_by_engine(samples, name)) for name in names)
-    return Load(sum(running.values()), sum(waiting.values()), max(usage.values(), default=None)) if running else None
+    running, waiting, usage, steps, prompt, generation = ([v for _, v in _by_engine(samples, name)] for name in LOAD)
+    return (
+        Load(
+            running=sum(running),
+            waiting=sum(waiting),
+            kv_usage=max(usage, default=None),
+            steps=sum(steps) if steps else None,
+            tokens=sum(prompt) + sum(generation) if prompt and generation else None,
+        )
+        if running
+        else None
+    )
 
 
 async def scrape(client: httpx.AsyncClient, wanted: Iterable[str]) -> tuple[Sample, ...]:

@@ -5,14 +5,38 @@ from collections.abc import Iterable
 
 from monitor.model import Load, Probe, Series
 
-METRICS = ("ttft", "tpot")
-"""What is judged of a probe; field names of `Probe`."""
+METRICS = {"warm": ("ttft", "warm_ratio"), "stall": ("itl_max",)}
+"""What is judged of the probes of a profile; names of `Probe`."""
+LATENCIES = ("ttft", "tpot")
+"""What is judged of all other profiles."""
+RATIOS = {"warm_ratio": "warm / cold TTFT"}
+"""Metrics that are no seconds, and what they are called."""
 
 LAG_FLOOR = 0.002
 LAG_SHARE = 0.10
 """A probe is not judged if our own event loop was late by more than the larger of the floor and this share of TTFT."""
+STRANGERS = 0.25
+"""Others' tokens during a probe that was alone at both its ends, as a share of its own, from which on it was not alone:
+the engine's counters may be a step behind its answers."""
 
 _CLASSES = ((0, "0"), (2, "1-2"), (8, "3-8"), (32, "9-32"), (128, "33-128"))
+_THIRDS = ((1 / 3, "low"), (2 / 3, "mid"))
+
+
+def metrics(profile: str) -> tuple[str, ...]:
+    """Name what is judged of a profile."""
+    return METRICS.get(profile, LATENCIES)
+
+
+def title(metric: str) -> str:
+    """Give a metric's name as people write it: TTFT, ITL max, warm / cold TTFT."""
+    name, _, rest = metric.partition("_")
+    return RATIOS.get(metric) or " ".join([name.upper(), *rest.split()])
+
+
+def unit(metric: str) -> str:
+    """Name a metric's unit."""
+    return "ratio" if metric in RATIOS else "seconds"
 
 
 def load_class(load: Load | None) -> str:
@@ -24,8 +48,12 @@ def load_class(load: Load | None) -> str:
 
 
 def stratum(probe: Probe) -> str:
-    """Name what must be equal for two probes to be comparable: profile, its version, load class."""
-    return f"{probe.profile}@{probe.version} load {load_class(probe.before)}"
+    """Name what must be equal for two probes to be comparable: profile, its version, load class, KV cache when busy."""
+    load = probe.before
+    name = f"{probe.profile}@{probe.version} load {load_class(load)}"
+    if load is None or load.running == 0 or load.kv_usage is None:
+        return name
+    return f"{name} kv {next((third for most, third in _THIRDS if load.kv_usage <= most), 'high')}"
 
 
 def lagged(probe: Probe) -> bool:
@@ -41,9 +69,20 @@ def unusable(probe: Probe) -> str:
         return "warming up after a start"
     if lagged(probe):
         return "the monitor's own loop lagged"
-    if load_class(probe.before) != load_class(probe.after):
+    if load_class(probe.before) != load_class(probe.after) or _was_joined(probe):
         return "load changed during the probes"
     return ""
+
+
+def _was_joined(probe: Probe) -> bool:
+    """Tell whether others came and went while a probe ran that was alone at both its ends."""
+    before, after = probe.before, probe.after
+    if before is None or after is None or before.running or before.tokens is None or after.tokens is None:
+        return False
+    if probe.prompt_tokens is None or probe.output_tokens is None:
+        return False
+    own = probe.prompt_tokens + probe.output_tokens
+    return after.tokens - before.tokens - own > STRANGERS * own
 
 
 def series(probes: Iterable[Probe]) -> tuple[Series, ...]:
@@ -51,7 +90,7 @@ def series(probes: Iterable[Probe]) -> tuple[Series, ...]:
     samples: dict[tuple[str, str], list[tuple[float, float]]] = defaultdict(list)
     for probe in probes:
         if not unusable(probe):
-            for metric in METRICS:
+            for metric in metrics(probe.profile):
                 value = getattr(probe, metric)
                 if value is not None:
                     samples[metric, stratum(probe)].append((probe.at, value))

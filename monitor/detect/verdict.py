@@ -4,11 +4,12 @@ A block of successive probes is slow if the median of their ratios to the baseli
 in a row are a finding; it ends after two blocks in a row that are not. State goes in and comes out as a frozen value.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 
-from monitor.detect.strata import METRICS, series, stratum, unusable
+from monitor.detect.answers import answers
+from monitor.detect.strata import RATIOS, metrics, series, stratum, title, unit, unusable
 from monitor.model import Baseline, Context, Fact, Finding, Judgement, Probe, Series, Severity
 from monitor.stats import block_medians, quantile
 
@@ -27,6 +28,8 @@ HUMBLE_SPREAD = 0.05
 HUMBLE_EFFECT = 0.20
 """A baseline shorter than a day cannot know how hours differ: its gate is wider by a spread that healthy servers
 show between hours, and below an effect of this size it only informs."""
+SAME_START = 5.0
+"""Seconds by which two tellings of one process's start may differ."""
 SEVERE_EFFECT = 0.50
 """From this effect on the finding is critical."""
 
@@ -68,7 +71,11 @@ class Scored:
 
 @dataclass(frozen=True, slots=True)
 class Arm:
-    """What is remembered of one metric of one profile."""
+    """What is remembered of one metric of one profile.
+
+    `started` is when the server's process began, as the last probe knew it, `blocks` counts the blocks since its start
+    was seen, and `spawned` is that start if those blocks were slow from the first one on.
+    """
 
     metric: str
     profile: str
@@ -81,6 +88,9 @@ class Arm:
     worst: float = 1.0
     usable_at: float | None = None
     why: str = "no probes yet"
+    started: float | None = None
+    blocks: int | None = None
+    spawned: float | None = None
 
     @property
     def ratio(self) -> float | None:
@@ -110,7 +120,7 @@ Arms = tuple[Arm, ...]
 
 def fresh(profiles: Iterable[str]) -> Arms:
     """Give the state before the first probe."""
-    return tuple(Arm(metric, profile) for profile in profiles for metric in METRICS)
+    return tuple(Arm(metric, profile) for profile in profiles for metric in metrics(profile))
 
 
 def ruler(baseline: Baseline) -> Ruler:
@@ -150,12 +160,12 @@ def judge(arms: Arms, target: str, against: Ruler, at: float, policy: Policy) ->
 
 
 def provisional(
-    name: str, context: Context, probes: Iterable[Probe], facts: tuple[Fact, ...], at: float
+    name: str, context: Context, probes: Sequence[Probe], facts: tuple[Fact, ...], at: float
 ) -> Baseline | None:
     """Make a baseline of what a first day showed; None if nothing in it could be compared with."""
     sample = series(probes)
     enough = any(len(one.values) >= MIN_SAMPLES for one in sample)
-    return Baseline(name, context, at, sample, facts, provisional=True) if enough else None
+    return Baseline(name, context, at, sample, facts, provisional=True, answers=answers(probes)) if enough else None
 
 
 def incomparable(baseline: Baseline | None, model: str) -> str:
@@ -182,6 +192,7 @@ def _yardstick(series: Series) -> Yardstick:
 def _fed(arm: Arm, against: Ruler, probe: Probe, policy: Policy) -> Arm:
     why = unusable(probe)
     value = getattr(probe, arm.metric)
+    arm = _respawned(arm, probe)
     if why or value is None:
         return replace(arm, why=why or "the answer was too short")
     yardstick = against.yardsticks.get((arm.metric, stratum(probe)))
@@ -194,6 +205,16 @@ def _fed(arm: Arm, against: Ruler, probe: Probe, policy: Policy) -> Arm:
     return _closed_block(arm) if len(block) == BLOCK else arm
 
 
+def _respawned(arm: Arm, probe: Probe) -> Arm:
+    """Begin anew with a new process of the server: how fast it is may be settled at its start, and only then."""
+    if probe.started is None or (arm.started is not None and abs(probe.started - arm.started) < SAME_START):
+        return arm
+    if arm.started is None and (arm.usable_at is None or probe.started <= arm.usable_at):
+        return replace(arm, started=probe.started)
+    slow, blocks = arm.slow if arm.found else 0, None if arm.slow or arm.found else 0
+    return replace(arm, started=probe.started, block=(), last=(), slow=slow, fine=0, blocks=blocks, spawned=None)
+
+
 def _closed_block(arm: Arm) -> Arm:
     block = arm.block
     ratio = median(scored.ratio for scored in block)
@@ -201,7 +222,7 @@ def _closed_block(arm: Arm) -> Arm:
     # Between opening and closing lies a band: a server that hovers at the gate must not flap.
     slow = ratio >= (1 + (gate - 1) / 2 if arm.found else gate)
     sure = min(ratio, arm.ratio or 1.0)
-    arm = replace(arm, block=(), last=block)
+    arm = replace(arm, block=(), last=block, blocks=None if arm.blocks is None else arm.blocks + 1)
     return _after_slow(arm, sure, gate) if slow else _after_fine(arm)
 
 
@@ -210,14 +231,16 @@ def _after_slow(arm: Arm, sure: float, gate: float) -> Arm:
     first = next((scored.at for scored in arm.last if scored.ratio >= gate), arm.last[0].at)
     onset = arm.onset if arm.slow or arm.found else first
     slow = arm.slow + 1
-    return replace(arm, slow=slow, fine=0, onset=onset, found=arm.found or slow >= STREAK, worst=max(arm.worst, sure))
+    found = arm.found or slow >= STREAK
+    spawned = arm.started if found and arm.blocks == slow else arm.spawned
+    return replace(arm, slow=slow, fine=0, onset=onset, found=found, worst=max(arm.worst, sure), spawned=spawned)
 
 
 def _after_fine(arm: Arm) -> Arm:
     fine = arm.fine + 1
     if arm.found and fine < STREAK:
         return replace(arm, slow=0, fine=fine)
-    return replace(arm, slow=0, fine=fine, found=False, onset=None, worst=1.0)
+    return replace(arm, slow=0, fine=fine, found=False, onset=None, worst=1.0, spawned=None)
 
 
 def _unjudged(arm: Arm, at: float, policy: Policy) -> str:
@@ -241,24 +264,37 @@ def _key(target: str, arm: Arm, *, info: bool) -> str:
     return f"regression:{target}:{arm.profile}:{arm.metric}" + (":info" if info else "")
 
 
+def _shown(metric: str, expected: float, now: float) -> str:
+    if metric in RATIOS:
+        return f"{title(metric)} {expected:.2f} → {now:.2f}"
+    return f"{title(metric)} {expected * 1e3:.3g} → {now * 1e3:.3g} ms"
+
+
 def _finding(arm: Arm, target: str, against: Ruler, policy: Policy) -> Finding:
     now = median(scored.value for scored in arm.last)
     expected = median(scored.yardstick.typical for scored in arm.last)
     change = (arm.ratio or 1.0) - 1
     severity = _severity(arm, against)
+    spawned = "; it spawned slow: so since its restart" if arm.spawned is not None else ""
+    restart = {"restarted_at": arm.spawned} if arm.spawned is not None else {}
     return Finding(
         key=_key(target, arm, info=severity == "info"),
         kind="regression",
         severity=severity,
         subject=f"{arm.profile} {arm.metric}",
         group=f"regression:{target}",
-        summary=f"{target}: canary {arm.metric.upper()} {expected * 1e3:.3g} → {now * 1e3:.3g} ms ({change:+.0%}) "
-        f"against baseline {against.name!r}, profile {arm.profile}",
+        summary=f"{target}: canary {_shown(arm.metric, expected, now)} ({change:+.0%}) "
+        f"against baseline {against.name!r}, profile {arm.profile}{spawned}",
         remedy="compare what changed since then: image, arguments, host tuning, neighbours; "
         "if the new speed is intended, capture a new baseline",
         hold=policy.opens_after,
         onset=arm.onset,
         observed=f"{now:.6g}",
         expected=f"{expected:.6g}",
-        evidence={"change_ratio": change, "probes": float(BLOCK * max(arm.slow, STREAK)), "unit": "seconds"},
+        evidence={
+            "change_ratio": change,
+            "probes": float(BLOCK * max(arm.slow, STREAK)),
+            "unit": unit(arm.metric),
+            **restart,
+        },
     )

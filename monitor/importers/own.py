@@ -5,10 +5,12 @@ import math
 from dataclasses import asdict
 from typing import Any
 
-from monitor.model import Baseline, Context, Fact, Series
+from monitor.model import Answer, Baseline, Context, Fact, Series
 
 FORMAT = "vllm-monitor baseline"
 VERSION = 1
+LARGEST_WORD = 0xFFFF
+"""Digests of words have 16 bits."""
 
 
 class FileError(Exception):
@@ -51,6 +53,7 @@ def _baseline(document: dict[str, Any]) -> Baseline:
         series=series,
         facts=tuple(_fact(one) for one in document["facts"]),
         provisional=document.get("provisional") is True,
+        answers=tuple(_answer(one) for one in document.get("answers", ())),
     )
 
 
@@ -70,6 +73,19 @@ def _fact(document: dict[str, Any]) -> Fact:
         value=None if value is None else _any_text(value),
         path=_any_text(document["path"]),
         why=_any_text(document["why"]),
+    )
+
+
+def _answer(document: dict[str, Any]) -> Answer:
+    words = document["words"]
+    if not isinstance(words, list) or not all(type(word) is int and 0 <= word <= LARGEST_WORD for word in words):
+        raise ValueError("an answer's words are not digests")
+    return Answer(
+        profile=_text(document["profile"]),
+        version=_text(document["version"]),
+        digest=_any_text(document["digest"]),
+        words=tuple(words),
+        fault=_any_text(document["fault"]),
     )
 
 

@@ -72,14 +72,14 @@ class Engine:
             due = job.scheduled
             while job.generated < len(job.answer):
                 count = self._count(job)
-                due = await self._until(due + self._cost(job, count))
+                due = await self._until(self._turn(job, due + self._cost(job, count)))
                 yield self._step(job, count)
                 self._break(job)
             self._metrics.finished(job, "length")
 
     def _apply(self, knobs: Knobs) -> None:
         self.knobs = knobs
-        if knobs.hang:
+        if knobs.hang or knobs.asleep:
             self._flowing.clear()
         else:
             self._flowing.set()
@@ -91,14 +91,23 @@ class Engine:
         self._metrics.watch("num_requests_running", "Requests being computed.", lambda: len(self._slots.running))
         self._metrics.watch("num_requests_waiting", "Requests waiting for a slot.", lambda: len(self._slots.waiting))
         self._metrics.watch("kv_cache_usage_perc", "KV cache in use, 1 is all of it.", self._kv_usage)
+        self._metrics.sleeps(lambda: self.knobs.asleep)
 
     def _kv_usage(self) -> float:
         return min(1.0, sum(job.blocks for job in self._slots.running) / self.knobs.num_gpu_blocks)
 
     def _schedule(self, job: Job) -> None:
         job.scheduled = asyncio.get_running_loop().time()
-        job.cached = self._prefixes.look(job.prompt, job.salt)
+        job.cached = self._prefixes.look(job.prompt, job.salt) if self.knobs.prefix_caching else 0
         self._metrics.scheduled(job)
+
+    def _turn(self, job: Job, due: float) -> float:
+        """Without chunked prefill a step waits until the prompts that are being read are read."""
+        if not job.generated:
+            job.prefilled = due
+        if not job.generated or self.knobs.chunked_prefill:
+            return due
+        return max([due, *(other.prefilled for other in self._slots.running if not other.generated)])
 
     def _count(self, job: Job) -> int:
         """The prompt's own step gives one token; the later ones as many as drafts would be accepted."""

@@ -50,6 +50,9 @@ class Knobs(BaseModel):
     ttft_slow: Factor = 1.0
     tpot_slow: Factor = 1.0
     hang: bool = False
+    asleep: bool = Field(default=False, description="the engine sleeps: requests wait until it is woken")
+    prefix_caching: bool = Field(default=True, description="a prompt seen before costs less")
+    chunked_prefill: bool = Field(default=True, description="a long prompt does not stop the streams of others")
     garbage: bool = False
     status: Status = 0
     drop_after: Tokens = 0

@@ -31,7 +31,6 @@ COUNTERS = {
     "generation_tokens": "Tokens generated.",
 }
 FINISHED = ("stop", "length", "abort", "error", "repetition")
-SLEEP_STATES = ("awake", "weights_offloaded", "discard_all")
 
 
 class Metrics:
@@ -51,6 +50,14 @@ class Metrics:
         """Exports a gauge that is asked for its value at every scrape, so it cannot lag behind."""
         gauge = Gauge(f"vllm:{name}", text, list(self._labels), registry=self.registry)
         gauge.labels(**self._labels).set_function(value)
+
+    def sleeps(self, asleep: Callable[[], bool]) -> None:
+        """Exports the engine's sleep state, asked for at every scrape."""
+        names = [*self._labels, "sleep_state"]
+        sleep = Gauge("vllm:engine_sleep_state", "1 for the state the engine is in.", names, registry=self.registry)
+        shown = {"awake": lambda: not asleep(), "weights_offloaded": asleep, "discard_all": lambda: False}
+        for state, holds in shown.items():
+            sleep.labels(**self._labels, sleep_state=state).set_function(holds)
 
     def scheduled(self, job: Job) -> None:
         """Counts the look into the prefix cache."""
@@ -99,7 +106,7 @@ class Metrics:
         cache = {
             "block_size": str(BLOCK),
             "cache_dtype": "auto",
-            "enable_prefix_caching": "True",
+            "enable_prefix_caching": str(knobs.prefix_caching),
             "gpu_memory_utilization": "0.92",
             "num_gpu_blocks": str(knobs.num_gpu_blocks),
             "kv_cache_size_tokens": str(knobs.num_gpu_blocks * BLOCK),
@@ -107,10 +114,6 @@ class Metrics:
         }
         info = Gauge("vllm:cache_config_info", "How the KV cache is set up.", list(cache), registry=self.registry)
         info.labels(**cache).set(1)
-        names = [*self._labels, "sleep_state"]
-        sleep = Gauge("vllm:engine_sleep_state", "1 for the state the engine is in.", names, registry=self.registry)
-        for state in SLEEP_STATES:
-            sleep.labels(**self._labels, sleep_state=state).set(state == "awake")
 
     def _process(self, started: float) -> None:
         gauge = Gauge("process_start_time_seconds", "Start time of the process.", registry=self.registry)

@@ -18,6 +18,7 @@ class Job:
     salt: str
     arrived: float
     scheduled: float = 0.0
+    prefilled: float = 0.0
     first: float = 0.0
     last: float = 0.0
     cached: int = 0

@@ -1,16 +1,16 @@
 """Captured baselines: kept whole or not at all, one of each endpoint active."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import groupby
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Engine, delete, func, insert, select, update
 
-from monitor.model import Baseline, Context, Fact, Series
+from monitor.model import Answer, Baseline, Context, Fact, Series
 from monitor.store.engine import transaction
 from monitor.store.schema import StoreError
-from monitor.store.tables import BASELINE, FACT, VALUE
+from monitor.store.tables import ANSWER, BASELINE, FACT, VALUE
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,9 @@ class Baselines:
             connection.execute(insert(VALUE), _value_rows(key[0], baseline.series))
             if baseline.facts:
                 connection.execute(insert(FACT), [_fact_row(key[0], fact) for fact in baseline.facts])
+            if baseline.answers:
+                rows = [{"baseline_id": key[0], **asdict(answer)} for answer in baseline.answers]
+                connection.execute(insert(ANSWER), rows)
             endpoint = baseline.context.endpoint
             taken = select(BASELINE.c.id).where(BASELINE.c.endpoint == endpoint, BASELINE.c.active)
             # What somebody captured meanwhile is worth more than what a first day happened to show.
@@ -94,6 +97,7 @@ class Baselines:
             key = connection.scalar(select(BASELINE.c.id).where(BASELINE.c.name == name))
             connection.execute(delete(VALUE).where(VALUE.c.baseline_id == key))
             connection.execute(delete(FACT).where(FACT.c.baseline_id == key))
+            connection.execute(delete(ANSWER).where(ANSWER.c.baseline_id == key))
             connection.execute(delete(BASELINE).where(BASELINE.c.id == key))
 
     def _find(self, condition: ColumnElement[bool]) -> Baseline | None:
@@ -106,9 +110,14 @@ class Baselines:
             values = connection.execute(select(*columns).where(mine).order_by(*columns[:3], VALUE.c.id)).all()
             settings = (FACT.c.fact, FACT.c.value, FACT.c.path, FACT.c.why)
             facts = connection.execute(select(*settings).where(FACT.c.baseline_id == row.id)).all()
+            said = (ANSWER.c.profile, ANSWER.c.version, ANSWER.c.digest, ANSWER.c.words, ANSWER.c.fault)
+            answers = connection.execute(
+                select(*said).where(ANSWER.c.baseline_id == row.id).order_by(ANSWER.c.id)
+            ).all()
         context = Context(row.model, row.endpoint)
         settings_then = tuple(Fact(*fact) for fact in facts)
-        return Baseline(row.name, context, row.captured_at, _series(values), settings_then, row.provisional)
+        said_then = tuple(Answer(one.profile, one.version, one.digest, tuple(one.words), one.fault) for one in answers)
+        return Baseline(row.name, context, row.captured_at, _series(values), settings_then, row.provisional, said_then)
 
 
 def _row(baseline: Baseline) -> dict[str, Any]:

@@ -15,6 +15,12 @@ from monitor.store.schema import StoreError, upgrade
 
 BUSY_MS = 5000
 """How long a writer waits for another one before it gives up; every transaction here takes milliseconds."""
+ADVICE = {
+    "not a database": "move it away",
+    "disk is full": "free some space",
+    "disk I/O error": "see whether the disk is full or broken",
+}
+"""What to do about what SQLite says; choosing another place always helps, too."""
 
 
 def default_url(env: Mapping[str, str], uid: int) -> str:
@@ -71,11 +77,12 @@ def claim(path: Path) -> IO[str]:
 
 
 def reason(error: Exception) -> str:
-    """Give an error's own words, without SQL and without parameters, and what to do where only one thing helps."""
+    """Give an error's own words, without SQL and without parameters, and what to do where that is known."""
     if isinstance(error, OSError):
         return f"{error.filename}: {error.strerror}; set another [store] url, or mend that"
     words = str(getattr(error, "orig", None) or error)
-    return f"{words}; move it away, or set another [store] url" if "not a database" in words else words
+    advice = next((advice for said, advice in ADVICE.items() if said in words), "")
+    return f"{words}; {advice}, or set another [store] url" if advice else words
 
 
 def _open(engine: Engine) -> None:

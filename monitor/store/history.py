@@ -7,10 +7,13 @@ from typing import Any
 
 from sqlalchemy import Engine, delete, func, insert, select, update
 
-from monitor.model import Fact, Load, Probe, Reading
+from monitor.model import Event, Fact, Load, Probe, Reading
 from monitor.store.engine import transaction
 from monitor.store.tables import DELIVERY, EVENT, FACT_CHANGE, FINDING, PROBE, SAMPLE
 from monitor.tuning import Change
+
+EVERYWHERE = "*"
+"""The scope of what concerns every endpoint: no address is written like that."""
 
 
 class History:
@@ -87,18 +90,34 @@ class History:
                 last[fact] = value
         return tuple(found)
 
-    def pause(self, endpoint: str, kind: str, at: float, until: float) -> None:
-        """Hold the canaries of an endpoint until a moment; saying it again moves that moment, also to now."""
+    def hold(self, endpoint: str, kind: str, at: float, until: float, text: str = "") -> None:
+        """Let something hold the canaries of an endpoint until a moment; again moves that moment, also to now."""
         mine = (EVENT.c.scope == endpoint) & (EVENT.c.kind == kind) & (EVENT.c.until > at)
         with transaction(self._engine) as connection:
-            if connection.execute(update(EVENT).where(mine).values(until=until)).rowcount == 0:
-                connection.execute(insert(EVENT).values(scope=endpoint, kind=kind, at=at, until=until, text=""))
+            if (
+                connection.execute(update(EVENT).where(mine).values(until=until, text=text)).rowcount == 0
+                and until > at
+            ):
+                connection.execute(insert(EVENT).values(scope=endpoint, kind=kind, at=at, until=until, text=text))
 
-    def paused(self, endpoint: str, at: float) -> bool:
-        """Tell whether something holds the canaries of an endpoint."""
-        query = select(EVENT.c.id).where(EVENT.c.scope == endpoint, EVENT.c.until > at).limit(1)
+    def lift(self, kind: str, at: float) -> None:
+        """End whatever holds any endpoint, or all of them, by a kind."""
+        mine = (EVENT.c.kind == kind) & (EVENT.c.until > at)
         with transaction(self._engine) as connection:
-            return connection.scalar(query) is not None
+            connection.execute(update(EVENT).where(mine).values(until=at))
+
+    def note(self, endpoint: str, kind: str, at: float, text: str = "") -> None:
+        """Keep that something happened at a moment."""
+        with transaction(self._engine) as connection:
+            connection.execute(insert(EVENT).values(scope=endpoint, kind=kind, at=at, until=at, text=text))
+
+    def events(self, endpoint: str, since: float) -> tuple[Event, ...]:
+        """Give what happened or still held since a moment, to an endpoint or to all, in time order."""
+        columns = (EVENT.c.kind, EVENT.c.at, EVENT.c.until, EVENT.c.text)
+        mine = EVENT.c.scope.in_([endpoint, EVERYWHERE]) & (EVENT.c.until > since)
+        with transaction(self._engine) as connection:
+            rows = connection.execute(select(*columns).where(mine).order_by(EVENT.c.at, EVENT.c.id)).all()
+        return tuple(Event(*row) for row in rows)
 
     def prune(self, before: float) -> None:
         """Forget history older than a moment; what is active, open, undelivered or a fact's last value stays."""
@@ -116,4 +135,4 @@ class History:
 
 def _probe(row: Mapping[str, Any]) -> Probe:
     loads = {key: Load(**row[key]) if row[key] else None for key in ("before", "after")}
-    return Probe(**{**row, **loads, "itls": tuple(row["itls"])})
+    return Probe(**{**row, **loads, "itls": tuple(row["itls"]), "words": tuple(row.get("words", ()))})

@@ -1,10 +1,10 @@
 """Findings that open and close, and the messages about them until they are delivered."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlalchemy import Engine, func, insert, select, update
+from sqlalchemy import Connection, Engine, func, insert, select, update
 
 from monitor.model import Finding, Flip, OpenFinding
 from monitor.store.engine import transaction
@@ -13,11 +13,12 @@ from monitor.store.tables import DELIVERY, FINDING
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """A message for one sink; a shadow message only records what would have been sent."""
+    """A message for one sink, not to be sent before a moment; a shadow message only records what would have been."""
 
     sink: str
     message: Mapping[str, Any]
     shadow: bool
+    not_before: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,20 +52,32 @@ class Outbox:
 
     def settle(self, target: str, flips: Iterable[Flip], outgoing: Iterable[Outgoing], at: float) -> None:
         """Keep flips together with the messages about them: both or neither."""
-        messages = [{**asdict(one), "at": at, "next_at": at, "attempts": 0, "error": ""} for one in outgoing]
         with transaction(self._engine) as connection:
             for flip in flips:
                 connection.execute(_opening(target, flip) if flip.opened else _closing(target, flip))
-            if messages:
-                connection.execute(insert(DELIVERY), messages)
+            for one in outgoing:
+                _enqueue(connection, one, at)
 
     def due(self, at: float) -> tuple[Due, ...]:
-        """Give the messages to be sent now, oldest first; a message that waits holds up its sink's later ones."""
+        """Give the messages to be sent now, oldest first; one that failed holds up its sink's later ones."""
         columns = (DELIVERY.c.id, DELIVERY.c.sink, DELIVERY.c.message, DELIVERY.c.attempts, DELIVERY.c.next_at)
         with transaction(self._engine) as connection:
             rows = connection.execute(select(*columns).where(_waiting()).order_by(DELIVERY.c.id)).all()
-        held = {row.sink for row in rows if row.next_at > at}
-        return tuple(Due(row.id, row.sink, row.message, row.attempts) for row in rows if row.sink not in held)
+        later = [row for row in rows if row.next_at > at]
+        held = {row.sink for row in later if row.attempts}
+        return tuple(
+            Due(row.id, row.sink, row.message, row.attempts)
+            for row in rows
+            if row.sink not in held and row.next_at <= at
+        )
+
+    def release(self, at: float, until: float = 0.0, targets: Collection[str] | None = None) -> None:
+        """Let go what a mute holds back, of some targets or of all: now, or when the mute now ends."""
+        held = _waiting() & (DELIVERY.c.next_at > at) & (DELIVERY.c.attempts == 0)
+        with transaction(self._engine) as connection:
+            rows = connection.execute(select(DELIVERY.c.id, DELIVERY.c.message).where(held)).all()
+            ids = [row.id for row in rows if targets is None or row.message.get("target") in targets]
+            connection.execute(update(DELIVERY).where(DELIVERY.c.id.in_(ids)).values(next_at=max(at, until)))
 
     def pending(self) -> dict[str, int]:
         """Count the undelivered messages of each sink."""
@@ -83,6 +96,22 @@ class Outbox:
     def _mark(self, delivery: int, **values: Any) -> None:  # noqa: ANN401 - column values
         with transaction(self._engine) as connection:
             connection.execute(update(DELIVERY).where(DELIVERY.c.id == delivery).values(**values))
+
+
+def _enqueue(connection: Connection, one: Outgoing, at: float) -> None:
+    """Put a message in, unless it tells the end of what a mute still holds back: then neither is news."""
+    row = {"sink": one.sink, "message": one.message, "shadow": one.shadow, "at": at, "attempts": 0, "error": ""}
+    if one.message.get("status") == "resolved":
+        mine = _waiting() & (DELIVERY.c.sink == one.sink) & (DELIVERY.c.attempts == 0) & (DELIVERY.c.next_at > at)
+        held = connection.execute(select(DELIVERY.c.id, DELIVERY.c.message).where(mine)).all()
+        began = {"key": one.message.get("key"), "status": "firing"}
+        over = [waiting.id for waiting in held if began.items() <= waiting.message.items()]
+        if over:
+            muted = {"delivered_at": at, "error": "muted"}
+            connection.execute(update(DELIVERY).where(DELIVERY.c.id.in_(over)).values(**muted))
+            connection.execute(insert(DELIVERY).values(**{**row, **muted}, next_at=at))
+            return
+    connection.execute(insert(DELIVERY).values(**row, next_at=max(at, one.not_before)))
 
 
 def _waiting() -> Any:  # noqa: ANN401 - SQLAlchemy's column expressions

@@ -88,6 +88,20 @@ class BaselineFactRow(SQLModel, table=True):
     why: str = ""
 
 
+class BaselineAnswerRow(SQLModel, table=True):
+    """Digests of one answer that a baseline's server gave, the most frequent one of its profile first."""
+
+    __tablename__ = "baseline_answer"
+
+    id: int | None = Field(default=None, primary_key=True)
+    baseline_id: int = Field(foreign_key="baseline.id", index=True)
+    profile: str
+    version: str
+    digest: str
+    words: list[int] = Field(sa_column=Column(JSON, nullable=False))
+    fault: str
+
+
 class FindingRow(SQLModel, table=True):
     """One finding from opening to closing; open while `closed_at` is None."""
 
@@ -141,4 +155,5 @@ def _table(name: str) -> Table:
 # The same tables for Core statements, which bulk writes and typed columns need.
 PROBE, SAMPLE, FACT_CHANGE, EVENT = _table("probe"), _table("sample"), _table("fact_change"), _table("event")
 BASELINE, VALUE, FACT = _table("baseline"), _table("baseline_value"), _table("baseline_fact")
+ANSWER = _table("baseline_answer")
 FINDING, DELIVERY = _table("finding"), _table("delivery")

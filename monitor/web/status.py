@@ -4,10 +4,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from monitor.alert.message import utc
+from monitor.detect.strata import title
 from monitor.export import Board
-from monitor.model import Beat, OpenFinding, Probe, Snapshot
+from monitor.model import Beat, Event, OpenFinding, Probe, Snapshot
 
 Document = dict[str, Any]
+MOST_EVENTS = 5
 
 
 def status(board: Board, targets: Sequence[str]) -> Document:
@@ -42,17 +44,44 @@ def _target(board: Board, name: str) -> Document:
         "target": name,
         "alive": board.alive(name),
         "up": bool(beat and beat.snapshots and all(snapshot.ok for snapshot in beat.snapshots)),
+        "state": beat.state if beat and board.alive(name) else None,
+        **_mute(beat, board.now()),
         "model": known.get("vllm.model"),
         "version": known.get("vllm.version"),
         "baseline": beat.baseline.name if beat and beat.baseline else None,
         "findings": [_finding(entry) for entry in beat.open] if beat else [],
         "judgements": [
-            {"metric": one.metric, "profile": one.profile, "ratio": one.ratio, "unjudged": one.unjudged}
+            {
+                "metric": one.metric,
+                "title": title(one.metric),
+                "profile": one.profile,
+                "ratio": one.ratio,
+                "unjudged": one.unjudged,
+            }
             for one in (beat.judgements if beat else ())
         ],
         "canary": [_probe(probe) for probe in board.probes(name)],
         "collectors": [_look(snapshot) for snapshot in (beat.snapshots if beat else ())],
+        "events": _events(beat.events if beat else ()),
     }
+
+
+def _mute(beat: Beat | None, now: float) -> Document:
+    """Say until when nobody is told anything, and why; a mute that ended since the last beat holds no more."""
+    until = beat.muted_until if beat else None
+    if beat is None or until is None or until <= now:
+        return {"muted_until": None, "muted_until_utc": None, "muted_reason": None}
+    reason = next((event.text for event in beat.events if event.kind == "mute" and event.until == until), "")
+    return {"muted_until": until, "muted_until_utc": utc(until), "muted_reason": reason}
+
+
+def _events(events: Sequence[Event]) -> list[Document]:
+    """Give what happened last, the newest first."""
+    told = [event for event in events if event.kind in {"annotation", "restart"}]
+    return [
+        {"kind": event.kind, "at": event.at, "at_utc": utc(event.at), "text": event.text}
+        for event in told[: -MOST_EVENTS - 1 : -1]
+    ]
 
 
 def _facts(beat: Beat | None) -> dict[str, str | None]:
@@ -81,6 +110,7 @@ def _probe(probe: Probe) -> Document:
         "ttft_seconds": probe.ttft,
         "tpot_seconds": probe.tpot,
         "e2e_seconds": probe.e2e,
+        "warm_ratio": probe.warm_ratio,
     }
 
 

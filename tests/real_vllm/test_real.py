@@ -8,8 +8,8 @@ import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import anyio
@@ -81,15 +81,31 @@ def test_canary() -> None:
     assert all(0 < probe["tpot_seconds"] < probe["ttft_seconds"] for probe in probes[-3:])
 
 
-def worker() -> int:
-    """Find the process that computes: the worker, or the engine where there is no worker of its own."""
+def processes() -> dict[str, int]:
+    """Find vLLM's own processes by name."""
     names = {}
     for path in Path("/proc").glob("[0-9]*/comm"):
         try:
             names[path.read_text().strip()] = int(path.parent.name)
         except OSError:
             continue
+    return names
+
+
+def worker() -> int:
+    """Find the process that computes: the worker, or the engine where there is no worker of its own."""
+    names = processes()
     return names.get("VLLM::Worker") or names["VLLM::EngineCor"]
+
+
+@contextmanager
+def stopped(pid: int) -> Iterator[None]:
+    """Stop a process."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
 
 
 @asynccontextmanager
@@ -161,3 +177,31 @@ async def test_story(tmp_path: Path) -> None:
             say(json.dumps(message, ensure_ascii=False))
         assert ["firing", "resolved"] == [message["status"] for message in hook.got]
         assert "internal error" not in killed_log + again.log
+
+
+async def test_hung(tmp_path: Path) -> None:
+    """An engine that stands still is hung within three canaries, while /health answers 200; moving again ends it."""
+    path = tmp_path / "monitor.toml"
+    quick = CONFIG.replace('every = "1s"\nmax', 'every = "1s"\ntimeout = "5s"\nmax').replace('"20s"', '"5s"')
+    path.write_text(quick.format(url=URL, hook="http://127.0.0.1:9/hook", store=tmp_path / "m.db"))
+    async with httpx.AsyncClient() as client:
+        with serve(path) as served:
+            await anyio.sleep(15)
+            before = await failures(client, served)
+            with stopped(processes()["VLLM::EngineCor"]):
+                say("engine stopped")
+                lines = await until(served, lambda lines: any("hung" in line for line in lines), 60)
+                say(f"open: {lines}")
+                probes = await failures(client, served) - before
+                assert 200 == (await client.get(f"{URL}/health")).status_code
+                say(f"found after {probes:.0f} canaries; /health answers 200")
+                assert probes <= 3
+            await until(served, lambda lines: not any("hung" in line for line in lines), 60)
+            say("engine goes on: resolved")
+
+
+async def failures(client: httpx.AsyncClient, served: Served) -> float:
+    """Count the canaries that failed so far."""
+    text = (await client.get(f"{served.url}/metrics")).text
+    counts = [line for line in text.splitlines() if line.startswith("vllm_monitor_canary_failures_total{")]
+    return sum(float(line.rsplit(" ", 1)[1]) for line in counts)

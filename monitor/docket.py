@@ -1,0 +1,81 @@
+"""What is open of one target: kept in the store together with the messages that tell of it, or not at all."""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+
+import structlog
+
+from monitor import ledger
+from monitor.alert.message import utc
+from monitor.judge import Judged
+from monitor.model import Event, Flip, OpenFinding
+from monitor.store.outbox import Outbox, Outgoing
+
+BEFORE = 3600.0
+"""Seconds before a trouble's onset in which what happened may have to do with it."""
+
+MOST = 5
+"""Of what happened, so many of the newest are told: a server in a crash loop restarts all day."""
+
+_log = structlog.get_logger()
+Tell = Callable[[str, Flip, tuple[str, ...], tuple[str, ...]], tuple[Outgoing, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """What else is known when findings are settled: what happened lately, and until when nobody wants to be told."""
+
+    events: tuple[Event, ...] = ()
+    muted_until: float | None = None
+
+
+class Docket:
+    """The ledger of one target, its flips and their messages; `settle` raises StoreError and then changes nothing.
+
+    `tell` turns a flip, the summaries of what else is wrong and what changed since the baseline into messages.
+    """
+
+    def __init__(self, target: str, outbox: Outbox, tell: Tell) -> None:
+        self._target = target
+        self._outbox = outbox
+        self._tell = tell
+        self._ledger = ledger.Ledger()
+
+    @property
+    def open(self) -> tuple[OpenFinding, ...]:
+        """What is open now."""
+        return self._ledger.open
+
+    async def wake(self) -> None:
+        """Take up what the last process left open."""
+        self._ledger = ledger.Ledger(await asyncio.to_thread(self._outbox.open_findings, self._target))
+
+    async def settle(self, judged: Judged, circumstances: Circumstances, at: float) -> None:
+        """Keep what opened and closed with its messages; what could not be kept is settled again on the next beat."""
+        settled, flips = ledger.settle(self._ledger, judged.findings, judged.keys, at)
+        drifted = [entry.finding.summary for entry in settled.open if entry.finding.kind == "tuning"]
+        outgoing = [
+            replace(message, not_before=circumstances.muted_until or 0.0)
+            for flip in flips
+            if flip.tell
+            for message in self._messages(flip, flips, (*drifted, *_happened(circumstances.events, flip.since)))
+        ]
+        if flips:
+            await asyncio.to_thread(self._outbox.settle, self._target, flips, outgoing, at)
+        self._ledger = settled
+        for flip in flips:
+            verb = "finding opened" if flip.opened else "finding closed"
+            _log.info(verb, summary=flip.finding.summary, severity=flip.finding.severity, key=flip.finding.key)
+
+    def _messages(self, told: Flip, flips: Iterable[Flip], changed: tuple[str, ...]) -> tuple[Outgoing, ...]:
+        """Word one message for all that opens or closes together."""
+        also = [flip.finding for flip in flips if flip is not told and flip.opened == told.opened]
+        summaries = tuple(finding.summary for finding in also if finding.group == told.finding.group)
+        return self._tell(self._target, told, summaries, changed)
+
+
+def _happened(events: Iterable[Event], since: float) -> list[str]:
+    """Say what happened from an hour before a trouble began on."""
+    near = [event for event in events if event.at >= since - BEFORE]
+    return [f"{event.kind} at {utc(event.at)}" + (f": {event.text}" if event.text else "") for event in near[-MOST:]]
