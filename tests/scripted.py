@@ -1,7 +1,7 @@
 """A vLLM server without a network: it keeps what it is asked, and answers as a test says."""
 
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -51,7 +51,7 @@ def reply(status: int, *parts: bytes) -> httpx.Response:
 class Fake:
     """A server that answers each request as `script` says; it has no metrics."""
 
-    script: Callable[[Body], httpx.Response] = field(default=lambda _body: answer())
+    script: Callable[[Body], httpx.Response | Awaitable[httpx.Response]] = field(default=lambda _body: answer())
     asked: list[httpx.Request] = field(default_factory=list)
 
     @property
@@ -63,8 +63,9 @@ class Fake:
         """Give a client that knows no other server."""
         return httpx.AsyncClient(transport=httpx.MockTransport(self._answer), base_url="http://vllm:8000")
 
-    def _answer(self, request: httpx.Request) -> httpx.Response:
+    async def _answer(self, request: httpx.Request) -> httpx.Response:
         if request.method == "GET":
             return httpx.Response(404)
         self.asked.append(request)
-        return self.script(json.loads(request.content))
+        given = self.script(json.loads(request.content))
+        return given if isinstance(given, httpx.Response) else await given

@@ -181,6 +181,7 @@ async def test_a_prompt_too_long_is_halved(room: int, divisor: int) -> None:
         "The decoder prompt (length 1411) is longer than the maximum model length of 512.",
         "1411 prompt and 128 output tokens do not fit max_model_len=512.",
         "The input is too long.",
+        "min_tokens must be less than or equal to max_tokens=90, got 128.",
     ],
 )
 async def test_too_long_in_many_words(words: str) -> None:
@@ -188,6 +189,11 @@ async def test_too_long_in_many_words(words: str) -> None:
     done = await asked(with_room_for(LINES * 6, words), LONG)
 
     assert "1/2" == done.request.version
+
+
+async def test_a_long_prompt_is_not_shortened_for_a_field() -> None:
+    """A refused field costs the long text no line."""
+    assert "1-min_tokens" == (await asked(Fake(refusing("min_tokens")), LONG)).request.version
 
 
 async def test_a_prompt_is_not_halved_for_ever() -> None:
@@ -310,6 +316,15 @@ async def test_custom_headers_and_fields() -> None:
     assert ["identity"] == request.headers.get_list("accept-encoding")
     assert (2, 0.5, -2) == (body["seed"], body["top_p"], body["priority"])
     assert ("Say yes.", 7) == (body["messages"][0]["content"], body["max_tokens"])
+
+
+async def test_priority_zero_is_a_priority() -> None:
+    """Zero is sent like any other priority, and none is sent where none is set."""
+    server = Fake()
+    await asked(server, custom=Custom(priority=0))
+    await asked(server)
+
+    assert [0, "none"] == [body.get("priority", "none") for body in server.bodies]
 
 
 def version_with(custom: Custom) -> str:

@@ -40,9 +40,10 @@ class Served:
 
 
 class Told(httpx.AsyncBaseTransport):
-    """Makes a connection in name only; keeps the moments just before it tells of each step."""
+    """Makes a connection in name only, and may fail then; keeps the moments just before it tells of each step."""
 
-    def __init__(self) -> None:
+    def __init__(self, error: httpx.HTTPError | None = None) -> None:
+        self._error = error
         self.at: dict[str, float] = {}
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -55,6 +56,8 @@ class Told(httpx.AsyncBaseTransport):
         ):
             self.at[name] = time.perf_counter()
             await request.extensions["trace"](step, {})
+        if self._error:
+            raise self._error
         return httpx.Response(200, stream=httpx.ByteStream(b"data: a\n\n"))
 
 
@@ -112,7 +115,7 @@ async def test_headers() -> None:
 @pytest.mark.parametrize(
     ("served", "timeout", "expected"),
     [
-        pytest.param(Served(b"data: a\n\n", end="hangs"), 0.1, ("timeout", "within 0.1 s"), id="hangs"),
+        pytest.param(Served(b"data: a\n\n", end="hangs"), 0.5, ("timeout", "within 0.5 s"), id="hangs"),
         pytest.param(Served(b"data: a\n\n", end="cut"), 5.0, ("broken", "incomplete"), id="cut"),
         pytest.param(Served(bytes(LARGEST), b"a"), 5.0, ("broken", "longer than 1024 KiB"), id="too long"),
     ],
@@ -125,6 +128,14 @@ async def test_no_whole_answer(served: Served, timeout: float, expected: tuple[s
 
     assert (outcome, 200, True) == (exchange.outcome, exchange.status, bool(exchange.body))
     assert words in exchange.detail
+
+
+async def test_error_without_words_is_named() -> None:
+    """An error that says nothing is told by its name; after the request went out it is no unreachable server."""
+    async with httpx.AsyncClient(base_url="http://told", transport=Told(httpx.ReadError(""))) as client:
+        exchange = await send(client, PATH, {}, 5.0)
+
+    assert ("broken", "ReadError") == (exchange.outcome, exchange.detail)
 
 
 async def test_the_largest_answer_is_whole() -> None:

@@ -10,6 +10,8 @@ MOST_WORDS = 256
 """Digests of words that are kept of one answer."""
 FEW = 8
 """An answer with fewer words, or characters, shows no repetition yet."""
+ENOUGH = 4
+"""Tokens from which on an answer must have text: the first ones of a reasoning model may have none at all."""
 MOSTLY = 0.8
 """From this share on, one word is the whole answer."""
 BAD_UTF8 = 0.2
@@ -29,19 +31,19 @@ class Digest:
     fault: str
 
 
-def describe(text: str) -> Digest:
-    """Reduce an answer to what may be kept of it."""
+def describe(text: str, tokens: int = FEW) -> Digest:
+    """Reduce an answer of so many tokens to what may be kept of it."""
     data = text.encode(errors="replace")  # JSON can bring lone surrogates, which no encoding takes
     words = _WORD.findall(text)
     digests = tuple(zlib.crc32(word.encode(errors="replace")) & 0xFFFF for word in words[:MOST_WORDS])
-    return Digest(hashlib.sha256(data).hexdigest()[:16], digests, _fault(text, words))
+    return Digest(hashlib.sha256(data).hexdigest()[:16], digests, _fault(text, words, tokens))
 
 
-def _fault(text: str, words: list[str]) -> str:
+def _fault(text: str, words: list[str], tokens: int) -> str:
     """Name what makes a text degenerate; empty for one that may be right or wrong but is a text."""
     letters = "".join(text.split())
     if not letters:
-        return "empty"
+        return "empty" if tokens >= ENOUGH else ""
     if letters.rstrip("\ufffd").count("\ufffd") > BAD_UTF8 * len(letters) or not letters.strip("\ufffd"):
         return "invalid UTF-8"
     if len(words) >= FEW and Counter(words).most_common(1)[0][1] >= MOSTLY * len(words):

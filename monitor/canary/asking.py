@@ -32,7 +32,8 @@ OPTIONAL = (
 REFUSED = ("HTTP 400", "HTTP 422")
 FEWEST_LINES = 4
 _TOO_LONG = re.compile(
-    r"context length|max_model_len|maximum model length|longer than the maximum|too long", re.IGNORECASE
+    r"context length|max_model_len|maximum model length|longer than the maximum|too long|min_tokens must be less",
+    re.IGNORECASE,
 )
 _NO_CHAT = re.compile(r"chat template|not support Chat|chat_template", re.IGNORECASE)
 

@@ -144,7 +144,7 @@ def _timing(sent: float, times: Sequence[float], chunks: Sequence[_Chunk], finis
         output_tokens=tokens,
         estimated=not told,
         finish=finish,
-        answer=describe("".join(chunk.text for chunk in chunks)),
+        answer=describe("".join(chunk.text for chunk in chunks), tokens),
     )
 
 
