@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
+from functools import partial
 from typing import Any
 
 import httpx
@@ -151,3 +152,16 @@ async def test_nobody_listens() -> None:
         exchange = await send(client, PATH, {}, 5.0)
 
     assert ("unreachable", None, None, ()) == (exchange.outcome, exchange.status, exchange.connect, exchange.body)
+
+
+@pytest.mark.parametrize(("status", "times"), [(200, 1), (400, 0)])
+async def test_a_refusal_is_no_beginning_of_an_answer(status: int, times: int) -> None:
+    """What waits for the answer to begin is called once by an answer's bytes, and never by those of a refusal."""
+    begun: list[int] = []
+    async with (
+        running(Served(b"data: 1\n\n", b"data: [DONE]\n\n", status=status)) as url,
+        httpx.AsyncClient() as client,
+    ):
+        await send(client, url, {}, 5.0, began_answering=partial(begun.append, status))
+
+    assert times == len(begun)

@@ -61,6 +61,7 @@ class Canary:
         self._finished: list[Probe] = []
         self._skipped: Counter[tuple[str, str]] = Counter()
         self._asleep = False
+        self._turns = asyncio.Lock()
         self._running = 0
         self._overlapped = False
 
@@ -110,12 +111,16 @@ class Canary:
             wait = every
 
     async def turn(self, profile: str, held: GetHold) -> None:
-        """Probe once, unless something holds the canary: then count what was skipped, by the reason."""
-        if reason := await held() or self._obstacle(self._profiles[profile]):
-            self._skipped[profile, reason] += 1
-            return
-        probe = await self.probe(profile)
-        self._finished.append(probe)  # only now: a beat may have taken the list away meanwhile
+        """Probe once, unless something holds the canary: then count what was skipped, by the reason.
+
+        Profiles take turns, so that each is weighed against what the one before it cost.
+        """
+        async with self._turns:
+            if reason := await held() or self._obstacle(self._profiles[profile]):
+                self._skipped[profile, reason] += 1
+                return
+            probe = await self.probe(profile)
+            self._finished.append(probe)  # only now: a beat may have taken the list away meanwhile
 
     async def probe(self, name: str) -> Probe:
         """Send one probe of a profile and time it, whatever it costs; a failure is an outcome."""

@@ -49,11 +49,9 @@ async def stall(asker: Asker, profile: Profile, lag: Lag) -> Outcome:
     """Listen to one stream while long prompts are read: its longest gap is how long others make it wait."""
     answering = asyncio.Event()
 
-    async def disturb() -> list[Timing]:
+    async def disturb() -> list[Asked]:
         await answering.wait()
-        return [
-            asked.timing for asked in await asyncio.gather(*(asker.ask(PREFILL, asker.nonce()) for _ in range(OTHERS)))
-        ]
+        return list(await asyncio.gather(*(asker.ask(PREFILL, asker.nonce()) for _ in range(OTHERS))))
 
     disturbing = asyncio.create_task(disturb())
     try:
@@ -64,12 +62,21 @@ async def stall(asker: Asker, profile: Profile, lag: Lag) -> Outcome:
     finally:
         disturbing.cancel()
         await asyncio.wait([disturbing])
-    whole = _with_cost(heard, *others)
-    failed = next((timing for timing in others if timing.outcome != "ok"), None)
+    whole = _disturbed(_with_cost(heard, *(asked.timing for asked in others)), others[0])
+    failed = next((asked.timing for asked in others if asked.timing.outcome != "ok"), None)
     if failed is not None and heard.asked.timing.outcome == "ok":
         why = Timing(failed.outcome, f"a long prompt beside the stream failed: {failed.detail}")
-        return replace(whole, asked=replace(heard.asked, timing=why))
+        return replace(whole, asked=replace(whole.asked, timing=why))
     return whole
+
+
+def _disturbed(outcome: Outcome, other: Asked) -> Outcome:
+    """Name in the version what disturbed the stream, where that is not the whole long text."""
+    if other.request.version == PREFILL.version:
+        return outcome
+    request = outcome.asked.request
+    version = f"{request.version}|{other.request.version}"
+    return replace(outcome, asked=replace(outcome.asked, request=replace(request, version=version)))
 
 
 PLANS = {"single": single, "warm": warm, "stall": stall}

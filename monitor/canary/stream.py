@@ -61,7 +61,7 @@ async def send(
 ) -> Exchange:
     """Send one request and stamp what comes back; failures are outcomes. There is no second try.
 
-    `began_answering` is called when the first bytes of the body are here.
+    `began_answering` is called when the first bytes of an answer are here; those of a refusal are none.
     """
     began, trace = time.perf_counter(), _Trace()
     status, chunks = None, list[Stamped]()
@@ -70,7 +70,7 @@ async def send(
     try:
         async with asyncio.timeout(timeout), _open(client, path, body, headers, trace) as response:
             status = response.status_code
-            await _stamp(response, chunks, began_answering)
+            await _stamp(response, chunks, began_answering if status == httpx.codes.OK else _nothing)
     except (TimeoutError, httpx.TimeoutException):
         outcome, detail = "timeout", f"no complete answer within {timeout:g} s"
     except httpx.HTTPError as error:
@@ -85,6 +85,10 @@ def _open(
     # Compression would hold chunks back; the limit in time is ours, over the whole exchange.
     every = {**headers, "Accept-Encoding": "identity"}
     return client.stream("POST", path, json=body, headers=every, timeout=None, extensions={"trace": trace})
+
+
+def _nothing() -> None:
+    """Heed no refusal."""
 
 
 async def _stamp(response: httpx.Response, chunks: list[Stamped], began_answering: Callable[[], None]) -> None:
