@@ -76,10 +76,10 @@ class _Process:
     node: Node
 
 
-async def serve(settings: Settings, store: Store, listening: socket.socket) -> None:
-    """Watch until SIGTERM or SIGINT; raises whatever a part of it died of."""
+async def serve(settings: Settings, store: Store, listening: socket.socket, stopwatch: Stopwatch | None = None) -> None:
+    """Watch until SIGTERM or SIGINT; raises whatever a part of it died of. A stopwatch is given to share it."""
     board = Board(Periods(settings.heartbeat.every, settings.canary.every, _node_every(settings)), time.time)
-    stopwatch = Stopwatch()
+    stopwatch = stopwatch or Stopwatch()
     node = Node(node_looks(settings), _node_every(settings), stopwatch, store)
     process = _Process(settings, store, board, stopwatch, node)
     app = create_app(board, tuple(settings.target))

@@ -42,8 +42,8 @@ class _Trace:
             self.connecting = now
         elif event in {"connection.connect_tcp.complete", "connection.start_tls.complete"}:
             self.connected = now
-        elif event.endswith("send_request_headers.started"):
-            self.sent = now
+        elif event.endswith(("send_request_headers.started", "send_request_body.started")):
+            self.sent = now  # the last counts: no server can begin before it has the whole request
 
     @property
     def connect(self) -> float | None:
