@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
 
 .venv/ready: requirements-dev.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12")'
@@ -33,6 +33,13 @@ test-vllm: .venv/ready ## the story against a real vLLM at MONITOR_TEST_VLLM_URL
 bench: .venv/ready ## what the monitor costs: one table
 	$(BIN)/python tests/bench/overhead.py
 
+bench-accuracy: .venv/ready ## how true the canary's figures are, beside other clients: one table, half an hour
+	$(BIN)/python tests/bench/accuracy.py
+
+bench-cost: .venv/ready ## what users of the vLLM at MONITOR_TEST_VLLM_URL lose to the sidecar: one table
+	@test -n "$$MONITOR_TEST_VLLM_URL" || { echo "set MONITOR_TEST_VLLM_URL, e.g. http://127.0.0.1:8000"; exit 2; }
+	$(BIN)/python tests/bench/cost.py $$MONITOR_TEST_VLLM_URL
+
 goldens: .venv/ready ## rewrite goldens and generated docs; the diff is the review
 	MONITOR_TEST_GOLDENS=1 $(BIN)/python -m pytest -q
 
@@ -45,4 +52,4 @@ fix: .venv/ready ## let ruff mend what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-.PHONY: help venv demo check test test-vllm bench goldens lock fix
+.PHONY: help venv demo check test test-vllm bench bench-accuracy bench-cost goldens lock fix

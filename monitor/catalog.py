@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from monitor import guides
+
 MetricKind = Literal["gauge", "counter", "summary", "histogram"]
 PREFIX = "vllm_monitor_"
 
@@ -34,6 +36,12 @@ def _fact(name: str, text: str) -> str:
 
 # The vLLM server, per target. Source: its own /metrics unless the text says otherwise.
 VLLM_UP = _metric("vllm_up", "gauge", "Whether vLLM's /metrics answered at the last look (1) or not (0).", "target")
+HEALTHY = _metric(
+    "vllm_healthy",
+    "gauge",
+    "Whether vLLM's /health says that its engine lives (1) or is dead (0); before 0.9.2 it always says 1.",
+    "target",
+)
 VLLM_INFO = _metric(
     "vllm_info",
     "gauge",
@@ -49,6 +57,12 @@ STATE = _metric(
     "1 for the state the server is in, 0 for the others: alive, starting, asleep, saturated, hung, dead or waiting.",
     "target", "state",
 )  # fmt: skip
+MLNODE_SERVING = _metric(
+    "mlnode_serving",
+    "gauge",
+    "Whether the Gonka MLNode says that it serves (state INFERENCE, 1) or not (0). From its management port.",
+    "target",
+)
 RESTARTS = _metric("vllm_restarts_total", "counter", "Restarts of the server that this monitor saw.", "target")
 AWAKE = _metric(
     "vllm_awake",
@@ -91,6 +105,18 @@ ENGINE_STEPS = _metric(
 GENERATION_TOKENS = _metric(
     "vllm_generation_tokens_total", "counter", "Tokens generated, our own canaries' included.", "target", "engine"
 )
+PROMPT_RATE = _metric(
+    "vllm_prompt_throughput_tokens_per_second",
+    "gauge",
+    "Prompt tokens per second, as the server's log line reports it, over its own interval.",
+    "target", "engine",
+)  # fmt: skip
+GENERATION_RATE = _metric(
+    "vllm_generation_throughput_tokens_per_second",
+    "gauge",
+    "Generated tokens per second, as the server's log line reports it, over its own interval.",
+    "target", "engine",
+)  # fmt: skip
 USERS_TTFT = _metric(
     "vllm_ttft_seconds",
     "summary",
@@ -115,6 +141,15 @@ USERS_QUEUE = _metric(
     "Users' time in the queue, from intervals free of our own canaries.",
     "target", "engine", worse="up",
 )  # fmt: skip
+VLLM_THROTTLED = _metric(
+    "vllm_cpu_throttled_seconds_total",
+    "counter",
+    "Time in which the server's control group was held back by its CPU limit. From its process, where it runs here.",
+    "target",
+)  # fmt: skip
+VLLM_SWAPPED = _metric(
+    "vllm_swapped_bytes", "gauge", "Memory of the server and its processes that is swapped out.", "target"
+)
 
 # The canary, per target. Source: our own requests, timed by this process.
 CANARY_LAST_TTFT = _metric(
@@ -185,7 +220,8 @@ FINDING_ACTIVE = _metric(
     "target", "kind", "severity", "subject",
 )  # fmt: skip
 
-# Accelerators, once per node. Source: npu-smi, tpu-smi; `device` is <card>/<chip> where a card has several chips.
+# Accelerators, once per node. Source: npu-smi, tpu-smi, NVML or nvidia-smi; `device` is <card>/<chip> where a card has
+# several chips. XIDs of NVIDIA's driver are not among them: they come as events, and stay in the kernel's log only.
 DEVICE_INFO = _metric(
     "accelerator_info", "gauge", "Always 1; what the device is.", "vendor", "device", "product", "driver"
 )
@@ -202,8 +238,35 @@ DEVICE_MEMORY_TOTAL = _metric("accelerator_memory_total_bytes", "gauge", "Device
 DEVICE_TEMPERATURE = _metric("accelerator_temperature_celsius", "gauge", "Temperature of the chip.", "vendor", "device")
 DEVICE_POWER = _metric("accelerator_power_watts", "gauge", "Power drawn now.", "vendor", "device")
 DEVICE_POWER_LIMIT = _metric("accelerator_power_limit_watts", "gauge", "Power limit in force.", "vendor", "device")
+DEVICE_POWER_DEFAULT = _metric(
+    "accelerator_power_limit_default_watts", "gauge", "Power limit that nobody changed.", "vendor", "device"
+)
 DEVICE_CLOCK = _metric("accelerator_clock_hertz", "gauge", "Compute clock now.", "vendor", "device")
 DEVICE_CLOCK_MAX = _metric("accelerator_clock_max_hertz", "gauge", "Highest compute clock.", "vendor", "device")
+DEVICE_THROTTLED = _metric(
+    "accelerator_throttled",
+    "gauge",
+    "Whether the device holds its clocks down now (1) or not (0), by reason; being idle is none.",
+    "vendor", "device", "reason",
+)  # fmt: skip
+DEVICE_UNIT_UTILIZATION = _metric(
+    "accelerator_unit_utilization_ratio",
+    "gauge",
+    "One kind of the device's units in use, 0 to 1: aicore, aicube, aivector, aicpu, ctrlcpu, or npu for all of it.",
+    "vendor", "device", "unit",
+)  # fmt: skip
+DEVICE_MEMORY_BANDWIDTH = _metric(
+    "accelerator_memory_bandwidth_utilization_ratio",
+    "gauge",
+    "Bandwidth of the device's memory in use, 0 to 1.",
+    "vendor", "device",
+)  # fmt: skip
+DEVICE_AGE = _metric(
+    "accelerator_age_seconds",
+    "gauge",
+    "How old the device's oldest figure was when it was looked at; absent where all were measured in that look.",
+    "vendor", "device",
+)  # fmt: skip
 DEVICE_ECC_ERRORS = _metric(
     "accelerator_ecc_errors_total", "counter", "Memory errors, by severity (reason).", "vendor", "device", "reason"
 )
@@ -273,6 +336,62 @@ MEMORY_UTILIZATION = _fact("vllm.gpu_memory_utilization", "share of device memor
 KV_TOKENS = _fact("vllm.kv_cache_tokens", "capacity of the KV cache in tokens, from cache_config_info")
 ENGINES = _fact("vllm.engines", "engines in the exposition (data-parallel ranks)")
 VLLM_METRICS = _fact("vllm.metrics", "whether the server exports vLLM metrics at all")
+CONTRACT = _fact(
+    "vllm.contract", "complete, or which metrics this version must export and does not, and what may have replaced them"
+)
+ENGINE = _fact("vllm.engine", "which engine runs, V0 or V1, from the metrics")
+LOG_ARGUMENTS = _fact(
+    "vllm.log_arguments", "arguments as the log of the start says them, secrets as stars; since 0.9 those not default"
+)
+LOG_CONCURRENCY = _fact(
+    "vllm.log_max_concurrency", "how many of the longest requests fit the KV cache at once, from the log of the start"
+)
+LORA = _fact("vllm.lora", "LoRA adapters that are served, from /v1/models")
+
+# Effective settings of the server, from /server_info, which vLLM has in its development mode only. The key says where.
+SERVER_INFO = _fact("vllm.server_info", "whether the server tells its effective settings, from /server_info")
+EFFECTIVE = {
+    _fact(f"vllm.{name}", text): key
+    for name, key, text in (
+        ("dtype", "model_config.dtype", "data type of weights and activations"),
+        ("quantization", "model_config.quantization", "how the weights are quantised"),
+        ("enforce_eager", "model_config.enforce_eager", "whether graphs are off"),
+        ("load_format", "load_config.load_format", "where weights come from; dummy ones are random"),
+        ("device", "device_config.device", "type of device"),
+        ("tensor_parallel_size", "parallel_config.tensor_parallel_size", "devices that share each layer"),
+        ("pipeline_parallel_size", "parallel_config.pipeline_parallel_size", "devices that share the layers' sequence"),
+        ("data_parallel_size", "parallel_config.data_parallel_size", "engines that share the requests"),
+        ("expert_parallel", "parallel_config.enable_expert_parallel", "whether experts are spread over devices"),
+        ("executor", "parallel_config.distributed_executor_backend", "what runs the workers"),
+        ("max_num_seqs", "scheduler_config.max_num_seqs", "most requests in a step"),
+        ("max_num_batched_tokens", "scheduler_config.max_num_batched_tokens", "most tokens in a step"),
+        ("chunked_prefill", "scheduler_config.enable_chunked_prefill", "whether long prompts are read in parts"),
+        ("async_scheduling", "scheduler_config.async_scheduling", "whether steps are scheduled ahead"),
+        ("scheduling_policy", "scheduler_config.policy", "which request is served first"),
+        ("stream_interval", "scheduler_config.stream_interval", "tokens in one piece of an answer"),
+        ("swap_space", "cache_config.swap_space", "memory of the host for swapped requests"),
+        ("cudagraph_mode", "compilation_config.cudagraph_mode", "which steps run as graphs"),
+        ("cudagraph_capture_sizes", "compilation_config.cudagraph_capture_sizes", "sizes of the captured graphs"),
+        ("speculative_method", "speculative_config.method", "how tokens are guessed"),
+        ("speculative_tokens", "speculative_config.num_speculative_tokens", "tokens guessed at once"),
+        ("kv_connector", "kv_transfer_config.kv_connector", "what moves KV caches between servers"),
+        ("additional_config", "additional_config", "names of the platform's own settings"),
+    )
+}
+EFFECTIVE_ENV = {
+    _fact(f"vllm.env.{name}", f"{name} as vLLM takes it, from /server_info"): name
+    for name in (
+        "VLLM_ATTENTION_BACKEND",
+        "VLLM_CPU_KVCACHE_SPACE",
+        "VLLM_CPU_OMP_THREADS_BIND",
+        "VLLM_ENABLE_V1_MULTIPROCESSING",
+        "VLLM_USE_MODELSCOPE",
+        "VLLM_USE_RUST_FRONTEND",
+        "VLLM_USE_V1",
+        "VLLM_WORKER_MULTIPROC_METHOD",
+    )
+}
+MLNODE_STATE = _fact("mlnode.state", "what the Gonka MLNode says it does; it serves when it says INFERENCE")
 
 # Facts of the node.
 GOVERNOR = _fact("cpu.governor", "cpufreq governors in use, with the number of CPUs of each where they differ")
@@ -288,7 +407,84 @@ NUMA_CPUS = _fact("numa.cpus", "CPUs of each NUMA node")
 ASCEND_DEVICES = _fact("ascend.devices", "products that npu-smi lists, with their counts")
 ASCEND_DRIVER = _fact("ascend.driver", "driver or tool version, from npu-smi")
 ASCEND_HEALTH = _fact("ascend.health", "health words of npu-smi, with their counts where they differ")
+ASCEND_CLOCK = _fact("ascend.aicore_clock", "rated clock of the AI cores, from npu-smi info -t common")
+ASCEND_SOURCE = _fact("ascend.source", "who was asked: npu-smi, or npu-exporter, which numbers the NPUs in its own way")
+ASCEND_SERVED = _fact("ascend.served_devices", "devices that vLLM's processes use, by the names of the metrics")
 SOPHGO_DEVICES = _fact("sophgo.devices", "products that tpu-smi lists, with their counts")
-SOPHGO_DRIVER = _fact("sophgo.driver", "driver or tool version, from tpu-smi")
+SOPHGO_DRIVER = _fact("sophgo.driver", "driver or tool version, from tpu-smi, else from the driver's files")
+SOPHGO_RUNTIME = _fact("sophgo.runtime", "version of the runtime in use, from /opt/tpuv7/tpuv7-current")
+SOPHGO_LINKS = _fact("sophgo.links", "how the chips are linked (c2c), where tpu-smi tells it")
+SOPHGO_SHARE_START = _fact(
+    "sophgo.share_mem_start", "start of the chip's memory given to the TPU, from sc11_config*.ini"
+)
+SOPHGO_SHARE_SIZE = _fact("sophgo.share_mem_size", "how much of the chip's memory is given to the TPU, as above")
+SOPHGO_SCHEDULER = _fact("sophgo.scheduler", "the chip's scheduler, as above")
 SOPHGO_HEALTH = _fact("sophgo.health", "health words of tpu-smi, with their counts where they differ")
+NVIDIA_DEVICES = _fact("nvidia.devices", "products that NVML or nvidia-smi lists, with their counts")
+NVIDIA_DRIVER = _fact("nvidia.driver", "version of the NVIDIA driver")
+NVIDIA_HEALTH = _fact(
+    "nvidia.health", "ok, or what is wrong with which GPU: lost, to be reset, memory to be repaired; XIDs are not told"
+)
+NVIDIA_PERSISTENCE = _fact("nvidia.persistence", "persistence mode, with counts where the GPUs differ")
+NVIDIA_ECC = _fact("nvidia.ecc", "ECC mode in force, with counts where the GPUs differ")
+NVIDIA_MIG = _fact("nvidia.mig", "MIG mode in force, with counts where the GPUs differ")
+NVIDIA_POWER_LIMIT = _fact("nvidia.power_limit", "power limit in force: default, or capped to how much of it")
+NVIDIA_CLOCKS = _fact(
+    "nvidia.clocks", "application clocks: default, or capped to how much of it; locked ones are not told"
+)
+NVIDIA_UNUSED = _fact("nvidia.unused", "GPUs whose memory is all but empty: none, or their numbers")
+NVIDIA_THROTTLE = _fact("nvidia.throttle", "why GPUs hold their clocks down now: none, or the reasons")
 KERNEL = _fact("kernel.release", "kernel release")
+
+# Facts of the serving process, where it runs on this node.
+PROCESS_PID = _fact("process.pid", "the API server's process, or why it cannot be found")
+PROCESS_FOUND = _fact("process.found", "how it was found")
+PROCESS_API_SERVERS = _fact("process.api_servers", "API server processes")
+PROCESS_ENGINES = _fact("process.engines", "engine processes on this node")
+PROCESS_WORKERS = _fact("process.workers", "worker processes on this node; 0 where the engine works itself")
+PROCESS_ARG = {name: _fact(f"process.arg.{name}", f"--{name}, or unset") for name in guides.ARGUMENTS}
+PROCESS_ARG_KEY = {
+    (name, key): _fact(f"process.arg.{name}.{key}", f"{key} in --{name}, or unset") for name, key in guides.KEYS
+}
+PROCESS_ARGUMENTS = _fact("process.arguments", "digest of all arguments, secrets left out")
+PROCESS_ARGUMENTS_OTHERS = _fact("process.arguments_others", "names of arguments that are no facts of their own")
+PROCESS_ENV = {
+    name: _fact(f"process.env.{name}", f"{name} as the first worker has it, or unset") for name in guides.VARIABLES
+}
+PROCESS_ENV_OPTION = {
+    (name, option): _fact(f"process.env.{name}.{option}", f"{option} in {name}, or unset")
+    for name, option in guides.OPTIONS
+}
+PROCESS_ENV_OTHERS = _fact("process.env_others", "names of other variables of the same families that are set")
+PROCESS_ENV_TWICE = _fact("process.env_twice", "variables that are set twice, the value in force first")
+PROCESS_ENVIRONMENT = (*PROCESS_ENV.values(), *PROCESS_ENV_OPTION.values(), PROCESS_ENV_OTHERS, PROCESS_ENV_TWICE)
+PROCESS_ALLOCATOR = _fact("process.allocator", "allocator that is mapped: tcmalloc, jemalloc, mimalloc or libc")
+PROCESS_PRELOAD = _fact("process.preload", "whether LD_PRELOAD is sound: none, sound, or what is wrong")
+PROCESS_LIBRARIES = _fact("process.libraries", "OpenMP and OpenSSL libraries that are mapped")
+PROCESS_PYTHON = _fact("process.python", "version of the server's Python")
+PROCESS_PYTHON_LTO = _fact("process.python.lto", "whether it was built with link-time optimization")
+PROCESS_PYTHON_PGO = _fact("process.python.pgo", "whether it was built with profile-guided optimization")
+PROCESS_PYTHON_COMPILER = _fact("process.python.compiler", "compiler that it was built with")
+PROCESS_BUILD = (PROCESS_PYTHON_LTO, PROCESS_PYTHON_PGO)
+PROCESS_PACKAGE = {name: _fact(f"process.package.{name}", f"installed version of {name}") for name in guides.PACKAGES}
+PROCESS_WHEEL = {
+    name: _fact(f"process.wheel.{name}", f"tags of the wheel of {name}, and a digest of its record")
+    for name in guides.PACKAGES
+}
+PROCESS_INSTALL_ORDER = _fact("process.install_order", "order in which Python and packages were installed")
+PROCESS_INSTALLED_AFTER_PYTHON = _fact(
+    "process.installed_after_python", "whether vllm and vllm-ascend were installed after the Python in use"
+)
+PROCESS_MODULE = _fact("process.module", "folder of the vllm that is loaded")
+PROCESS_CANN = _fact("process.cann", "version of the CANN toolkit where the server runs")
+PROCESS_ASCEND_DRIVER = _fact("process.ascend_driver", "version of the Ascend driver, as its version.info says")
+PROCESS_SOPHGO_RUNTIME = _fact("process.sophgo_runtime", "Sophgo's tpuv7 run-time where the server runs")
+PROCESS_RUNTIMES = (PROCESS_CANN, PROCESS_ASCEND_DRIVER, PROCESS_SOPHGO_RUNTIME)
+PROCESS_AFFINITY = _fact("process.affinity", "CPUs that its threads may run on")
+PROCESS_NUMA_NODES = _fact("process.numa_nodes", "memory nodes that it may use")
+PROCESS_NUMA_POLICY = _fact("process.numa_policy", "memory policy of its main threads")
+PROCESS_SCHEDULING = _fact("process.scheduling", "scheduling class and niceness of its main threads")
+PROCESS_SHM = _fact("process.shm_bytes", "size of its /dev/shm")
+PROCESS_NOFILE = _fact("process.nofile", "how many files it may open")
+PROCESS_MEMLOCK = _fact("process.memlock_bytes", "memory that it may lock")
+PROCESS_CPU_QUOTA = _fact("process.cpu_quota", "CPUs that its control group grants, or none for no limit")

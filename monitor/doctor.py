@@ -9,13 +9,14 @@ from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from monitor import catalog
+from monitor import catalog, contract, mlnode
 from monitor.canary.canary import Server
 from monitor.canary.stopwatch import Stopwatch
-from monitor.collect import command, vllm
-from monitor.collect.registry import TOOL_COLLECTORS, Look, run
+from monitor.collect import vllm
+from monitor.collect.registry import run
+from monitor.devices import Source, sources
 from monitor.model import Snapshot
-from monitor.parts import canary, client, node_looks
+from monitor.parts import canary, client, node_looks, others
 from monitor.settings import LOOPBACK, Settings, SettingsError, Target
 from monitor.store.schema import StoreError
 from monitor.store.store import Store
@@ -45,10 +46,16 @@ async def examine(settings: Settings) -> AsyncIterator[Check]:
     for name, target in settings.target.items():
         async for check in _target(settings, name, target, in_container=in_container):
             yield check
+        if target.mlnode_url:
+            yield await _mlnode(settings, f"target {name} mlnode", target)
+        if target.log_file:
+            yield await _log(settings, f"target {name} log", target)
+        for check in await _process(settings, f"target {name} process", target):
+            yield check
     for check in await _host(settings, in_container=in_container):
         yield check
-    for source, (tool, look) in TOOL_COLLECTORS.items():
-        yield await _tool(source, tool, look)
+    for name, source in sources(settings).items():
+        yield await _devices(name, source)
 
 
 def _in_container() -> bool:
@@ -82,8 +89,9 @@ async def _target(settings: Settings, name: str, target: Target, *, in_container
                 label, works=False, says=snapshot.error, add=_advice(target, snapshot.error, in_container=in_container)
             )
             return
-        yield Check(label, works=True, says=f"{target.url} answers, vLLM {_fact(snapshot, catalog.VERSION)}")
+        yield Check(label, works=True, says=f"{target.shown} answers, vLLM {_fact(snapshot, catalog.VERSION)}")
         yield _metrics(label, snapshot)
+        yield _contract(label, snapshot)
         model = target.model or _fact(snapshot, catalog.MODEL)
         if not model:
             yield Check(f"{label} model", works=False, says=_why(snapshot, catalog.MODEL), add="set model, or a key")
@@ -98,6 +106,8 @@ async def _target(settings: Settings, name: str, target: Target, *, in_container
 
 
 def _advice(target: Target, error: str, *, in_container: bool) -> str:
+    if target.uds:
+        return "start vLLM with --uds, correct uds, and in a container mount the socket's folder"
     if in_container and "refused" in error and urlsplit(target.url).hostname in LOOPBACK:
         return (
             "inside a container localhost is the container itself: use the server's service name, "
@@ -111,6 +121,61 @@ def _metrics(label: str, snapshot: Snapshot) -> Check:
     if why:
         return Check(f"{label} metrics", works=False, says=why, add="start vLLM without --disable-log-stats")
     return Check(f"{label} metrics", works=True, says=f"{len(snapshot.readings)} readings")
+
+
+def _contract(label: str, snapshot: Snapshot) -> Check:
+    """Say whether all is there that this version of vLLM must show; without the vital part judgement is blind."""
+    name, value = f"{label} contract", _fact(snapshot, catalog.CONTRACT)
+    if not value:
+        return Check(name, works=None, says=_why(snapshot, catalog.CONTRACT))
+    version = _fact(snapshot, catalog.VERSION)
+    if value == contract.COMPLETE:
+        return Check(name, works=True, says=f"every metric is there that vLLM {version} must show")
+    blind = contract.severity(value) == "warning"
+    return Check(name, False if blind else None, f"vLLM {version} does not show {value}", contract.REMEDY)
+
+
+async def _process(settings: Settings, label: str, target: Target) -> list[Check]:
+    """Say what can be read of the server's process; what one right would add is one line."""
+    look = others(settings, target).get("process")
+    if look is None:
+        return []
+    snapshot = await run("process", look, LIMIT)
+    pid = _fact(snapshot, catalog.PROCESS_PID)
+    if not pid:
+        return [Check(label, works=None, says=snapshot.error or _why(snapshot, catalog.PROCESS_PID))]
+    unread: dict[str, list[str]] = {}
+    for fact in snapshot.facts:
+        if fact.value is None:
+            unread.setdefault(fact.why, []).append(fact.name)
+    readable = len(snapshot.facts) - sum(map(len, unread.values()))
+    says = f"{readable} of {len(snapshot.facts)} facts readable of process {pid}, as uid {os.getuid()}"
+    return [Check(label, works=True, says=says), *(_unread(label, why, names) for why, names in unread.items())]
+
+
+def _unread(label: str, why: str, names: list[str]) -> Check:
+    more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+    needs = why.removeprefix("needs: ")
+    says = f"{names[0]}{more} unreadable"
+    return Check(label, None, says, needs) if needs != why else Check(label, None, f"{says}: {why}")
+
+
+async def _mlnode(settings: Settings, label: str, target: Target) -> Check:
+    snapshot = await run("mlnode", others(settings, target)["mlnode"], LIMIT)
+    if not snapshot.ok:
+        return Check(label, works=False, says=snapshot.error)
+    state = _fact(snapshot, catalog.MLNODE_STATE)
+    serves = state == mlnode.SERVING
+    return Check(label, serves, f"it is in state {state}", "" if serves else mlnode.DEPLOY)
+
+
+async def _log(settings: Settings, label: str, target: Target) -> Check:
+    snapshot = await run("vllm_log", others(settings, target)["vllm_log"], LIMIT)
+    if not snapshot.ok:
+        return Check(label, works=False, says=snapshot.error)
+    told = len(snapshot.readings)
+    says = f"{told} readings" if told else "no line of statistics in the last half minute, as when the server is idle"
+    return Check(label, works=True, says=f"{target.log_file}: {says}")
 
 
 async def _host(settings: Settings, *, in_container: bool) -> list[Check]:
@@ -127,13 +192,14 @@ async def _host(settings: Settings, *, in_container: bool) -> list[Check]:
     return checks
 
 
-async def _tool(source: str, tool: str, look: Look) -> Check:
-    if not command.found(tool):
-        return Check(source, works=None, says=f"no {tool} here", add=f"only if the node has such devices: mount {tool}")
-    snapshot = await run(source, look, LIMIT)
+async def _devices(name: str, source: Source) -> Check:
+    if source.missing:
+        return Check(name, works=None, says=source.missing, add=source.add)
+    snapshot = await run(name, source.look, LIMIT)
     if not snapshot.ok:
-        return Check(source, works=False, says=snapshot.error)
-    return Check(source, works=True, says=f"{tool} lists {_fact(snapshot, f'{source}.devices')}")
+        return Check(name, works=False, says=snapshot.error)
+    listed = _fact(snapshot, f"{name}.devices")
+    return Check(name, works=True, says=f"{source.asked} lists {listed}" if listed else f"{source.asked}: facts only")
 
 
 def _fact(snapshot: Snapshot, name: str) -> str:

@@ -16,6 +16,9 @@ from monitor.model import STATES, Beat, OpenFinding, Probe, Reading, Snapshot
 STALE_BEATS = 3
 """After so many missed intervals readings are no longer shown: an old value must not pass for a live one."""
 
+OLD_FIGURES = 600.0
+"""Seconds after which a figure of a device is not shown, though its source still tells it."""
+
 LONGEST_VALUE = 120
 """Characters of a label's value that are shown: servers name models and settings, and Prometheus keeps it all."""
 
@@ -181,7 +184,8 @@ class Board(Collector):
         node = [one for one in self._node if self._young(one.at, STALE_BEATS * self._periods.node)]
         yield from _snapshot_points("", node)
         for one in node:
-            yield from _reading_points("", one.readings)
+            told = (reading for reading in one.readings if self._young(reading.at, OLD_FIGURES))
+            yield from _reading_points("", told)
         for (target, source), at in self._looked.items():
             yield catalog.COLLECTOR_LAST_SUCCESS, {"target": target, "collector": source}, at
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from monitor import catalog, liveness
+from monitor import catalog, contract, liveness
 from monitor.derive import total, values
 from monitor.model import Finding, Probe, Severity, Snapshot, State
 
@@ -55,8 +55,10 @@ def judge(health: Health, target: str, snapshot: Snapshot, patience: Patience, *
     """
     state, finding = _root(health, target, snapshot, patience, process=process)
     found = [finding] if finding else []
-    if snapshot.ok and _has_no_metrics(snapshot):
-        found.append(_metrics_missing(target))
+    if snapshot.ok and (why := _why_no_metrics(snapshot)):
+        found.append(_metrics_missing(target, why))
+    if broken := _known(snapshot, catalog.CONTRACT):
+        found += [_contract_broken(target, snapshot, broken)] if broken != contract.COMPLETE else []
     return Verdict(state, tuple(found), frozenset(_key(target, subject) for subject in _judged(health, snapshot)))
 
 
@@ -65,6 +67,8 @@ def _root(
 ) -> tuple[State, Finding | None]:
     if not snapshot.ok:
         return _absent(health, target, snapshot, patience, process=process)
+    if _is_dead(snapshot):
+        return "dead", _engine_dead(target, patience)
     if is_asleep(snapshot):
         return "asleep", None
     if (since := liveness.hung_since(health.engine)) is not None:
@@ -90,6 +94,8 @@ def _judged(health: Health, snapshot: Snapshot) -> set[str]:
     if not snapshot.ok:
         return {"waiting", "starting"}
     judged = {"waiting", "starting", "unreachable", "metrics"}
+    judged |= {"contract"} if _known(snapshot, catalog.CONTRACT) else set()
+    judged |= {"engine"} if catalog.HEALTHY in {reading.metric for reading in snapshot.readings} else set()
     asleep = is_asleep(snapshot)
     if health.engine.works or asleep:
         judged.add("hung")
@@ -106,8 +112,16 @@ def is_asleep(snapshot: Snapshot) -> bool:
     return any(value == 0 for (metric, _), value in values(snapshot.readings).items() if metric == catalog.AWAKE)
 
 
-def _has_no_metrics(snapshot: Snapshot) -> bool:
-    return any(fact.name == catalog.VLLM_METRICS and fact.value is None for fact in snapshot.facts)
+def _is_dead(snapshot: Snapshot) -> bool:
+    return any(reading.metric == catalog.HEALTHY and reading.value == 0 for reading in snapshot.readings)
+
+
+def _known(snapshot: Snapshot, name: str) -> str:
+    return next((fact.value or "" for fact in snapshot.facts if fact.name == name), "")
+
+
+def _why_no_metrics(snapshot: Snapshot) -> str:
+    return next((one.why for one in snapshot.facts if one.name == catalog.VLLM_METRICS and one.value is None), "")
 
 
 def _key(target: str, subject: str) -> str:
@@ -192,14 +206,31 @@ def _saturated(target: str, snapshot: Snapshot, since: float, patience: Patience
     )
 
 
-def _metrics_missing(target: str) -> Finding:
+def _metrics_missing(target: str, why: str) -> Finding:
     return _health(
         target,
         "metrics",
         "warning",
-        "vLLM answers but exports no vLLM metrics: it was started with --disable-log-stats",
+        f"vLLM answers but exports no vLLM metrics: {why}",
         "start it without --disable-log-stats; until then only the canary is judged",
         0.0,
+    )
+
+
+def _contract_broken(target: str, snapshot: Snapshot, missing: str) -> Finding:
+    version = _known(snapshot, catalog.VERSION)
+    summary = f"vLLM {version} does not show what it must: {missing}"
+    return _health(target, "contract", contract.severity(missing), summary, contract.REMEDY, 0.0)
+
+
+def _engine_dead(target: str, patience: Patience) -> Finding:
+    return _health(
+        target,
+        "engine",
+        "critical",
+        "vLLM says of itself that its engine is dead, though it answers",
+        "look at the server's log, and restart it",
+        patience.opens_after,
     )
 
 

@@ -11,7 +11,7 @@ import structlog
 from monitor import catalog, derive, judge, ledger, liveness
 from monitor.canary.canary import Canary, Server
 from monitor.canary.stopwatch import Stopwatch
-from monitor.collect.registry import Look, run
+from monitor.collect.registry import Look, beside, run
 from monitor.detect import verdict
 from monitor.docket import Circumstances, Docket, Tell
 from monitor.health import is_asleep
@@ -37,6 +37,9 @@ class Local:
     facts: Callable[[], tuple[Fact, ...]]
     process: Callable[[], bool]
 
+
+Others = tuple[tuple[str, Look], ...]
+"""What else is looked at of one server in each beat, with the sources' names: its log, its node's services."""
 
 REMOTE = Local(tuple, lambda: False)
 """Of a server elsewhere nothing is known: one host is never blamed on another's server."""
@@ -69,6 +72,7 @@ class Heart:
         store: Store,
         local: Local,
         tell: Tell,
+        others: Others = (),
     ) -> None:
         self._pulse = pulse
         self._look = look
@@ -76,6 +80,7 @@ class Heart:
         self._stopwatch = stopwatch
         self._store = store
         self._local = local
+        self._others = others
         self._docket = Docket(pulse.target, store.outbox, tell)
         self._memory = judge.fresh(pulse.rules, seen=False)
         self._previous: Snapshot | None = None
@@ -104,28 +109,33 @@ class Heart:
         began = time.perf_counter()
         await self._stopwatch.settled()
         self._clean &= not self._canary.overlapped()
-        snapshot = await run(SOURCE, self._look, limit=LOOK_SHARE * self._pulse.every)
-        beside = self._canary.overlapped()  # whether the look counted it nobody knows: it spoils both intervals
+        limit = LOOK_SHARE * self._pulse.every
+        async with asyncio.TaskGroup() as group:
+            looking = [group.create_task(run(source, look, limit)) for source, look in self._others]
+            snapshot = await run(SOURCE, self._look, limit)
+            crossed = self._canary.overlapped()  # whether the look counted it nobody knows: it spoils both intervals
+        others = tuple(beside(task.result(), snapshot) for task in looking)
         probes = self._canary.take()
         events = await self._events(snapshot.at)
         captured = _holds(events, "capture", self._previous.at if self._previous else snapshot.at)
-        self._clean &= not beside and captured is None
+        self._clean &= not crossed and captured is None
         interval = derive.interval(self._previous, snapshot, self._users, clean=self._clean)
         self._introduce(snapshot, interval)
-        await self._remember(snapshot, probes, interval)
+        facts = _facts(snapshot, others)
+        await self._remember(snapshot, facts, probes, interval)
         process = not snapshot.ok and await asyncio.to_thread(self._local.process)
-        seen = judge.Seen(snapshot, probes, (*snapshot.facts, *self._local.facts()), self._model, process)
+        seen = judge.Seen(snapshot, probes, (*facts, *self._local.facts()), self._model, process)
         self._memory, judged = judge.judge(self._memory, seen, self._docket.open, self._pulse.rules)
         muted_until = _holds(events, "mute", snapshot.at)
         await self._settle(judged, Circumstances(_told(events), muted_until), snapshot.at)
         if snapshot.ok:
-            self._previous, self._users, self._clean = snapshot, interval.users, not beside
+            self._previous, self._users, self._clean = snapshot, interval.users, not crossed
         return Beat(
             target=self._pulse.target,
             at=snapshot.at,
             took=time.perf_counter() - began,
-            snapshots=(snapshot,),
-            readings=interval.readings,
+            snapshots=(snapshot, *others),
+            readings=(*interval.readings, *(reading for one in others for reading in one.readings)),
             probes=probes,
             judgements=judged.judgements,
             open=self._docket.open,
@@ -161,20 +171,22 @@ class Heart:
         except StoreError:
             return ()
 
-    async def _remember(self, snapshot: Snapshot, probes: tuple[Probe, ...], interval: derive.Interval) -> None:
+    async def _remember(
+        self, snapshot: Snapshot, facts: tuple[Fact, ...], probes: tuple[Probe, ...], interval: derive.Interval
+    ) -> None:
         """Store what was measured; a store that cannot be used is told, and costs history, not the watch."""
         target, history = self._pulse.target, self._store.history
         try:
             # First the baseline: taking one up replays what is stored, and this beat's probes are judged after that.
             key = await asyncio.to_thread(self._store.baselines.active_key, self._pulse.endpoint)
-            if key is None and await asyncio.to_thread(self._provide, snapshot):
+            if key is None and await asyncio.to_thread(self._provide, snapshot, facts):
                 key = await asyncio.to_thread(self._store.baselines.active_key, self._pulse.endpoint)
             if key != self._key:
                 await self._measure_against(key)
             await asyncio.to_thread(history.remember, target, probes, interval.samples)
-            if snapshot.facts and snapshot.facts != self._facts:
-                await asyncio.to_thread(history.note_facts, target, snapshot.facts, snapshot.at)
-                self._facts = snapshot.facts
+            if snapshot.ok and facts != self._facts:  # what is noted of a server says that it was seen
+                await asyncio.to_thread(history.note_facts, target, facts, snapshot.at)
+                self._facts = facts
             if interval.restarted:
                 await asyncio.to_thread(history.note, self._pulse.endpoint, "restart", snapshot.at)
             self._note_stored("")
@@ -189,7 +201,7 @@ class Heart:
         self._memory = await asyncio.to_thread(judge.against, self._memory, baseline, stored, self._pulse.rules)
         self._key = key
 
-    def _provide(self, snapshot: Snapshot) -> bool:
+    def _provide(self, snapshot: Snapshot, facts: tuple[Fact, ...]) -> bool:
         """Make what the first day showed the provisional baseline, once there is a day; tells whether it was made."""
         target, history = self._pulse.target, self._store.history
         first = history.first_probe(target)
@@ -200,7 +212,7 @@ class Heart:
         context = Context(self._model, self._pulse.endpoint)
         day = history.probes(target, first, first + verdict.HUMBLE_SPAN)
         probes = [probe for probe in day if probe.model == self._model]
-        made = verdict.provisional(name, context, probes, (*snapshot.facts, *self._local.facts()), snapshot.at)
+        made = verdict.provisional(name, context, probes, (*facts, *self._local.facts()), snapshot.at)
         if made is None or any(info.name == name for info in self._store.baselines.all()):
             return False
         self._store.baselines.save(made)
@@ -217,6 +229,12 @@ class Heart:
         if error and self.stored:
             _log.error("store cannot be used: watching on without history", error=error)
         self.stored = not error
+
+
+def _facts(snapshot: Snapshot, others: Iterable[Snapshot]) -> tuple[Fact, ...]:
+    """Join what all looks found; while the server does not answer, a process found in its place may be another's."""
+    sure = [one for one in others if snapshot.ok or one.source != "process"]
+    return tuple(fact for one in (snapshot, *sure) for fact in one.facts)
 
 
 def _holds(events: Iterable[Event], kind: str, at: float) -> float | None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from monitor import health, tuning
+from monitor import health, mlnode, tuning
 from monitor.detect import answers, verdict
 from monitor.detect.answers import Memories
 from monitor.health import Health
@@ -77,8 +77,9 @@ def judge(memory: Memory, seen: Seen, open_findings: Iterable[OpenFinding], rule
         answers=answers.step(memory.answers, seen.probes),
     )
     well = health.judge(memory.health, target, seen.snapshot, rules.patience, process=seen.process)
+    node = mlnode.judge(target, seen.facts, rules.patience.opens_after)
     said = answers.judge(memory.answers, target, baseline, rules.policy.opens_after)
-    found, keys = (*well.findings, *said.findings), well.judged | said.judged
+    found, keys = (*well.findings, *node.findings, *said.findings), well.judged | node.judged | said.judged
     if baseline is None:
         # Nothing is left to compare with: what was found by comparing ends with it.
         keys |= {entry.finding.key for entry in open_findings if entry.finding.kind != "health"}

@@ -20,36 +20,43 @@ _log = structlog.get_logger()
 
 
 class Node:
-    """The host's heart: slow sources in their own loop, off the event loop, once per process."""
+    """The host's heart: slow sources, off the event loop, once per process; each may be looked at in its own time."""
 
     def __init__(self, looks: dict[str, Look], limit: float, stopwatch: Stopwatch, store: Store) -> None:
         self._looks = looks
         self._limit = limit
         self._stopwatch = stopwatch
         self._store = store
-        self._facts: tuple[Fact, ...] = ()
+        self._seen: dict[str, tuple[float, Snapshot]] = {}
         self._stored: tuple[Fact, ...] = ()
-        self._looked_at = time.monotonic()
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The names of what can be looked at."""
+        return tuple(self._looks)
 
     def facts(self) -> tuple[Fact, ...]:
-        """Give the node's settings as last seen; none once they are old."""
-        return self._facts if time.monotonic() - self._looked_at <= STALE_LOOKS * self._limit else ()
+        """Give the node's settings as last seen, without those of sources whose last look is long ago."""
+        oldest = time.monotonic() - STALE_LOOKS * self._limit
+        young = (snapshot for at, snapshot in self._seen.values() if at >= oldest)
+        return tuple(fact for snapshot in young for fact in snapshot.facts)
 
-    async def look(self) -> tuple[Snapshot, ...]:
-        """Look once at everything that belongs to the node, and keep which settings changed."""
+    async def look(self, *only: str) -> tuple[Snapshot, ...]:
+        """Look once at these sources, or at all; keep which settings changed; give the last look at each source."""
         await self._stopwatch.settled()
-        snapshots = tuple(
-            await asyncio.gather(*(run(source, look, self._limit) for source, look in self._looks.items()))
-        )
-        self._looked_at = time.monotonic()
-        self._facts = tuple(fact for snapshot in snapshots for fact in snapshot.facts)
-        if self._facts and self._facts != self._stored:
+        await asyncio.gather(*(self._one(source) for source in only or self._looks))
+        facts = self.facts()
+        if facts and facts != self._stored:
             try:
-                await asyncio.to_thread(self._store.history.note_facts, NODE, self._facts, time.time())
-                self._stored = self._facts
+                await asyncio.to_thread(self._store.history.note_facts, NODE, facts, time.time())
+                self._stored = facts
             except StoreError as error:
                 _log.error("facts of the node were not stored", error=str(error))
-        return snapshots
+        return tuple(self._seen[source][1] for source in self._looks if source in self._seen)
+
+    async def _one(self, source: str) -> None:
+        snapshot = await run(source, self._looks[source], self._limit)
+        self._seen[source] = time.monotonic(), snapshot
 
 
 async def every(period: float, once: Callable[[], Awaitable[None]], late: Callable[[], None]) -> None:

@@ -1,11 +1,10 @@
 """What settings become: connections, canaries, bound collectors. For `serve` and for commands that look once."""
 
-import asyncio
 import random
-import threading
-from collections.abc import Callable, Mapping
-from concurrent import futures
-from functools import partial
+import ssl
+from collections.abc import Callable, Collection, Mapping
+from functools import cache, partial
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
@@ -16,10 +15,12 @@ from monitor.canary.canary import Canary
 from monitor.canary.economy import Economy
 from monitor.canary.profiles import BUILT_IN, Profile, own
 from monitor.canary.stopwatch import Stopwatch
-from monitor.collect import command, host, vllm
-from monitor.collect.fetch import LookError
-from monitor.collect.registry import NODE_COLLECTORS, TOOL_COLLECTORS, Look, Seen
-from monitor.settings import LOOPBACK, Settings, Target
+from monitor.collect import host, mlnode, process, vllm, vllm_log
+from monitor.collect.alone import alone
+from monitor.collect.fetch import LookError, Transport
+from monitor.collect.registry import NODE_COLLECTORS, Look, Seen
+from monitor.devices import sources
+from monitor.settings import LOOPBACK, Settings, SettingsError, Target
 
 NEIGHBOURS = {*LOOPBACK, "host.docker.internal", "host.containers.internal"}
 
@@ -27,25 +28,50 @@ NEIGHBOURS = {*LOOPBACK, "host.docker.internal", "host.containers.internal"}
 def client(target: Target) -> httpx.AsyncClient:
     """Make the client of one server. Proxies from the environment are not used: a sidecar talks to its neighbour.
 
-    Certificates count that a public authority signed, or one of this machine's own, or one in the file SSL_CERT_FILE.
+    Certificates count that a public authority signed, or one of this machine's own, or one in `ca_file` or in the file
+    SSL_CERT_FILE. Raises SettingsError if a file with a key or certificate cannot be used.
     """
     key = target.key()
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     limits = httpx.Limits(max_keepalive_connections=4, keepalive_expiry=600.0)
+    transport = Transport(target.uds, _tls(target), limits)
+    return httpx.AsyncClient(base_url=target.url, headers=headers, timeout=10.0, trust_env=False, transport=transport)
+
+
+def _tls(target: Target) -> ssl.SSLContext:
     tls = httpx.create_ssl_context(trust_env=False)
     tls.load_default_certs()
-    return httpx.AsyncClient(
-        base_url=target.url, headers=headers, timeout=10.0, limits=limits, trust_env=False, verify=tls
-    )
+    if target.ca_file:
+        _load("ca_file", target.ca_file, partial(tls.load_verify_locations, target.ca_file))
+    if target.client_cert_file:
+        cert, key = target.client_cert_file, target.client_key_file or None
+        _load("client_cert_file", cert, partial(tls.load_cert_chain, cert, key, _no_password))
+    return tls
+
+
+def _load(setting: str, file: str, load: Callable[[], None]) -> None:
+    try:
+        load()
+    except ssl.SSLError as error:
+        advice = "it must be in PEM format, a client's with the key that belongs to it"
+        raise SettingsError(f"{setting} {file}: not usable ({error.reason or 'not PEM'}); {advice}") from None
+    except OSError as error:
+        raise SettingsError(f"{setting} {file}: {error.strerror}; correct the path or its rights") from None
+
+
+def _no_password() -> str:
+    """Answer for OpenSSL, which would ask the terminal."""
+    raise SettingsError("client_key_file: the key is encrypted; give one without a password, readable by us alone")
 
 
 def is_local(target: Target) -> bool:
     """Tell whether a server runs on this node, so that the node's settings are its settings.
 
-    "auto" takes loopback addresses, names of the container host, and names without a dot, which are services beside us.
+    "auto" takes sockets, loopback addresses, names of the container host, and names without a dot, which are services
+    beside us.
     """
     host_name = urlsplit(target.url).hostname or ""
-    near = host_name in NEIGHBOURS or "." not in host_name
+    near = bool(target.uds) or host_name in NEIGHBOURS or "." not in host_name
     return near if target.local == "auto" else target.local == "yes"
 
 
@@ -73,35 +99,68 @@ def _sent(headers: Mapping[str, SecretStr]) -> dict[str, str]:
 
 
 def node_looks(settings: Settings) -> dict[str, Look]:
-    """Bind the node's collectors: those that read files to the operator's roots, those whose vendor's tool is here."""
+    """Bind the node's collectors: those that read files to the operator's roots, those of devices that are here."""
     roots = host.Roots(settings.host.procfs, settings.host.sysfs)
-
-    def threaded(look: Callable[[host.Roots, float], Seen]) -> Look:
-        running: list[asyncio.Future[Seen]] = []
-
-        async def looked(at: float) -> Seen:
-            # A read that hangs keeps its thread: no further one is spent on it.
-            if running and not running[0].done():
-                raise LookError("the look before this one still hangs in the kernel")
-            running[:] = [_in_thread(partial(look, roots, at))]
-            return await asyncio.shield(running[0])
-
-        return looked
-
-    files = {source: threaded(look) for source, look in NODE_COLLECTORS.items()}
-    tools = {source: look for source, (tool, look) in TOOL_COLLECTORS.items() if command.found(tool)}
-    return {**files, **tools}
+    files = {source: alone(partial(look, roots)) for source, look in NODE_COLLECTORS.items()}
+    here = {name: source.look for name, source in sources(settings).items() if not source.missing}
+    return {**files, **here}
 
 
-def _in_thread(look: Callable[[], Seen]) -> asyncio.Future[Seen]:
-    """Look in a thread of its own, which hangs alone: the process would wait for a pool's thread before it ends."""
-    seen = futures.Future[Seen]()
+def others(settings: Settings, target: Target, asked: Collection[str] = ()) -> dict[str, Look]:
+    """Bind what is looked at of one server beside its /metrics, by the names of the collectors, where it can be.
 
-    def work() -> None:
+    A collector that is asked for is there in any case: its look tells what stands in the way.
+    """
+    near, node = is_local(target), bool(target.mlnode_url)
+    looks: dict[str, tuple[bool, Look]] = {
+        "mlnode": (node, _mlnode(target) if node else _no_mlnode),
+        "process": (near, _process(settings, target) if near else _elsewhere),
+        "vllm_log": (bool(target.log_file), _server_log(target)),
+    }
+    return {name: look for name, (can, look) in looks.items() if can or name in asked}
+
+
+def _mlnode(target: Target) -> Look:
+    """Look at the MLNode without the server's key, which is none of its business."""
+    tls = cache(partial(_tls, target))  # made once, which takes its time
+
+    async def look(at: float) -> Seen:
         try:
-            seen.set_result(look())
-        except Exception as error:  # noqa: BLE001 - handed on, not handled
-            seen.set_exception(error)
+            node = httpx.AsyncClient(base_url=target.mlnode_url, timeout=10.0, trust_env=False, verify=tls())
+        except SettingsError as error:
+            raise LookError(str(error)) from None
+        async with node:
+            return await mlnode.look(node, at)
 
-    threading.Thread(target=work, name="look", daemon=True).start()
-    return asyncio.wrap_future(seen)
+    return look
+
+
+async def _no_mlnode(_: float) -> Seen:
+    raise LookError(f"no MLNode is known: {mlnode.UNSET}")
+
+
+def _server_log(target: Target) -> Look:
+    return alone(vllm_log.Log(Path(target.log_file)).look) if target.log_file else _no_log
+
+
+async def _no_log(_: float) -> Seen:
+    raise LookError(vllm_log.UNSET)
+
+
+async def _elsewhere(_: float) -> Seen:
+    raise LookError('the server does not run on this node, as its address says: if it does, set local = "yes"')
+
+
+def _process(settings: Settings, target: Target) -> Look:
+    return alone(process.Watch(settings.host.procfs, settings.host.sysfs, _address(target)).look)
+
+
+def loading(settings: Settings, target: Target) -> Callable[[], bool]:
+    """Bind the question whether a server of this target runs and does not listen yet."""
+    return partial(process.loading, settings.host.procfs, settings.host.sysfs, _address(target))
+
+
+def _address(target: Target) -> process.Address:
+    parts = urlsplit(target.url)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    return process.Address(port, parts.hostname in LOOPBACK, target.uds)

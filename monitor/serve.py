@@ -19,7 +19,6 @@ from monitor.canary.canary import Server
 from monitor.canary.economy import SPARING
 from monitor.canary.stopwatch import Lag, Stopwatch
 from monitor.collect import vllm
-from monitor.collect.process import servers
 from monitor.delivery import Delivery
 from monitor.detect.verdict import Policy
 from monitor.export import Board, Periods
@@ -28,7 +27,7 @@ from monitor.heartbeat import REMOTE, Heart, Local, Pulse
 from monitor.judge import Rules
 from monitor.model import Flip
 from monitor.node import Node, every
-from monitor.parts import canary, client, is_local, node_looks
+from monitor.parts import canary, client, is_local, loading, node_looks, others
 from monitor.settings import Settings, SettingsError, Target
 from monitor.store.outbox import Outgoing
 from monitor.store.schema import StoreError
@@ -109,12 +108,13 @@ async def _target_parts(process: _Process, name: str, target: Target, connection
     bird.serves(Server(target.model))
     heart = Heart(
         pulse(name, target, settings),
-        partial(vllm.look, connection),
+        vllm.Server(connection).look,
         bird,
         process.stopwatch,
         process.store,
-        _local(process) if is_local(target) else REMOTE,
+        Local(process.node.facts, loading(settings, target)) if is_local(target) else REMOTE,
         partial(tell, settings),
+        tuple(others(settings, target).items()),
     )
     board.show_open(name, await heart.wake(), time.time())
 
@@ -131,11 +131,6 @@ async def _target_parts(process: _Process, name: str, target: Target, connection
     ]
 
 
-def _local(process: _Process) -> Local:
-    procfs = process.settings.host.procfs
-    return Local(process.node.facts, lambda: any(servers(procfs)))
-
-
 def pulse(name: str, target: Target, settings: Settings) -> Pulse:
     """Choose what a heart needs of the settings."""
     policy = Policy(settings.alert.opens_after, STALE_PROBES * max(settings.canary.every, SPARING / 5))
@@ -149,8 +144,8 @@ def _common_parts(process: _Process, outside: httpx.AsyncClient) -> Parts:
     settings, store, board, node = process.settings, process.store, process.board, process.node
     lag = Lag()
 
-    async def look_at_node() -> None:
-        board.show_node(await node.look())
+    async def look_at_node(source: str) -> None:
+        board.show_node(await node.look(source))
 
     async def look_at_self() -> None:
         try:
@@ -166,7 +161,8 @@ def _common_parts(process: _Process, outside: httpx.AsyncClient) -> Parts:
             _log.error("old history was not removed", error=str(error))
 
     return [
-        every(_node_every(settings), look_at_node, _nothing),
+        # Each in a loop of its own: a vendor's tool may take longer than all else together.
+        *(every(_node_every(settings), partial(look_at_node, source), _nothing) for source in node.sources),
         every(settings.heartbeat.every, look_at_self, _nothing),
         every(PRUNE_EVERY, prune, _nothing),
         lag.watch(LAG_TICK),

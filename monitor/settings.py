@@ -4,30 +4,19 @@ import json
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    SecretStr,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
+from pydantic import AfterValidator, BaseModel, Field, SecretStr, ValidationInfo, field_validator, model_validator
+
+from monitor.settings_kinds import Duration, Name, Section, SettingsError, duration
+from monitor.settings_target import LOOPBACK, Target, address
+
+# What others take from here though it is made elsewhere.
+__all__ = ("LOOPBACK", "NOT_YET", "PROFILES", "Settings", "SettingsError", "Target", "duration")
 
 PROFILES = ("short", "warm", "long", "stall", "completions")
 """The built-in profiles of the canary."""
-DEFAULT_URL = "http://localhost:8000"
-LOOPBACK = {"localhost", "127.0.0.1", "::1"}
-
 NOT_YET = (
     "alert.false_pages_per_30_days",
-    "host.rootfs",
-    "target.*.log_file",
-    "target.*.mlnode_url",
     "tuning.disable",
     "tuning.override",
     "tuning.profiles",
@@ -35,88 +24,8 @@ NOT_YET = (
 )
 """Keys of the contract that are checked but not acted on in this version; setting one is told at start."""
 
-_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 
-
-class SettingsError(Exception):
-    """The settings cannot be used; the text has one line per mistake: what, where, what to do."""
-
-
-def duration(text: object) -> object:
-    """Read "15s", "1h30m" as seconds; raise ValueError with what to write instead."""
-    if isinstance(text, bool) or not isinstance(text, str):
-        raise ValueError(f"{text!r} is not a duration: write it with a unit, like 15s, 2m, 1h or 30d")  # noqa: TRY004 - pydantic collects ValueErrors
-    parts = _DURATION.findall(text)
-    if not parts or "".join(number + unit for number, unit in parts) != text:
-        raise ValueError(f"{text!r} is not a duration: write it like 15s, 2m, 1h or 30d")
-    return sum(float(number) * _UNITS[unit] for number, unit in parts)
-
-
-def address(url: str) -> str:
-    """Refuse what is no address, and credentials in one: addresses are shown in metrics and logs."""
-    if not re.fullmatch(r"https?://[^/\s@?#]+(/[^\s@?#]*)?", url):
-        raise ValueError("not an address: write it like http://localhost:8000; credentials go into api_key_file")
-    try:
-        _ = urlsplit(url).port
-    except ValueError:
-        raise ValueError("not an address: its port is no number up to 65535") from None
-    return url.rstrip("/")
-
-
-def name(text: str) -> str:
-    """Refuse a name that would not do as a label."""
-    if not re.fullmatch(r"[A-Za-z0-9_.:\[\]-]{1,64}", text):
-        raise ValueError("a name has 1 to 64 letters, digits, or . _ - : [ ]")
-    return text
-
-
-Duration = Annotated[float, BeforeValidator(duration)]
-Name = Annotated[str, AfterValidator(name)]
-Url = Annotated[str, AfterValidator(address)]
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Target(_Section):
-    """One vLLM server to watch."""
-
-    url: Url = DEFAULT_URL
-    api_key: SecretStr = SecretStr("")
-    api_key_file: str = ""
-    model: str = ""
-    local: Literal["auto", "yes", "no"] = "auto"
-    log_file: str = ""
-    mlnode_url: str = ""
-    startup_grace: Duration = Field(1800.0)
-
-    @property
-    def endpoint(self) -> str:
-        """The address that a baseline is captured for; the loopback's names are one, however they are spelt."""
-        parts = urlsplit(self.url)
-        port = f":{parts.port}" if parts.port else ""
-        host = "localhost" if parts.hostname in LOOPBACK else parts.hostname
-        return f"{parts.scheme}://{host}{port}{parts.path}"
-
-    def key(self) -> str:
-        """Read the API key; raises SettingsError if it cannot be read or sent."""
-        key, origin = self.api_key.get_secret_value(), "api_key"
-        if self.api_key_file:
-            key, origin = self._key_of_file(), f"api_key_file {self.api_key_file}"
-        if not (key.isascii() and key.isprintable()):
-            raise SettingsError(f"{origin}: not a key: it must be one line of plain ASCII characters")
-        return key
-
-    def _key_of_file(self) -> str:
-        try:
-            return Path(self.api_key_file).read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise SettingsError(f"api_key_file {self.api_key_file}: {error}; correct the path or its rights") from None
-
-
-class Heartbeat(_Section):
+class Heartbeat(Section):
     """How often everything is looked at."""
 
     every: Duration = Field(15.0, ge=0.1)
@@ -165,7 +74,7 @@ Headers = Annotated[dict[str, SecretStr], AfterValidator(sendable)]
 ExtraBody = Annotated[dict[str, Any], AfterValidator(extra)]
 
 
-class OwnProfile(_Section):
+class OwnProfile(Section):
     """A canary of the operator's own: what to ask, how long an answer, and what else the request says."""
 
     prompt: str = Field(min_length=1, max_length=20_000)
@@ -175,7 +84,7 @@ class OwnProfile(_Section):
     extra_body: ExtraBody = {}
 
 
-class Canary(_Section):
+class Canary(Section):
     """The requests we send ourselves, and their limits. `idle_after` 0 probes whether users have traffic or not."""
 
     profile: dict[Name, OwnProfile] = {}
@@ -209,7 +118,7 @@ class Canary(_Section):
         return names
 
 
-class Sink(_Section):
+class Sink(Section):
     """Where flips are told."""
 
     kind: Literal["webhook", "log"]
@@ -222,7 +131,7 @@ class Sink(_Section):
         return self
 
 
-class Alert(_Section):
+class Alert(Section):
     """When and where something is told."""
 
     paging: Literal["shadow", "on"] = "shadow"
@@ -231,7 +140,7 @@ class Alert(_Section):
     sink: dict[Name, Sink] = {}
 
 
-class Tuning(_Section):
+class Tuning(Section):
     """Which tuning rules apply."""
 
     profiles: list[Literal["auto", "host", "vllm", "ascend", "sophgo", "nvidia", "gonka"]] = ["auto"]
@@ -240,7 +149,7 @@ class Tuning(_Section):
     override: dict[str, Any] = {}
 
 
-class Host(_Section):
+class Host(Section):
     """Where the host's files are seen from here."""
 
     procfs: Path = Path("/proc")
@@ -248,7 +157,15 @@ class Host(_Section):
     rootfs: Path = Path("/")
 
 
-class StoreSettings(_Section):
+class Ascend(Section):
+    """Who is asked for Ascend NPUs; `npu_exporter_url` "" asks no exporter, `lock_file` "" is in the temp folder."""
+
+    source: Literal["auto", "npu-smi", "npu-exporter", "off"] = "auto"
+    npu_exporter_url: Annotated[str, AfterValidator(lambda url: url and address(url))] = "http://localhost:8082"
+    lock_file: str = ""
+
+
+class StoreSettings(Section):
     """Where samples, baselines and findings are kept, and for how long."""
 
     url: SecretStr = SecretStr("")
@@ -259,7 +176,7 @@ def _at_least_one(targets: dict[str, Target]) -> dict[str, Target]:
     return targets or {"default": Target()}
 
 
-class Settings(_Section):
+class Settings(Section):
     """Everything the operator may choose."""
 
     target: Annotated[dict[Name, Target], AfterValidator(_at_least_one)] = {"default": Target()}
@@ -268,6 +185,7 @@ class Settings(_Section):
     alert: Alert = Alert()
     tuning: Tuning = Tuning()
     host: Host = Host()
+    ascend: Ascend = Ascend()
     store: StoreSettings = StoreSettings()
 
     def masked(self) -> dict[str, Any]:

@@ -9,7 +9,8 @@ from typing import Any, get_args
 
 from pydantic import ValidationError
 
-from monitor.settings import Settings, SettingsError, Target
+from monitor.settings import Settings, SettingsError
+from monitor.settings_target import reached
 
 DEFAULT_FILE = Path("monitor.toml")
 ENV_PREFIX = "MONITOR_"
@@ -19,8 +20,9 @@ ENV_TESTS = "MONITOR_TEST_"
 def load(file: Path | None, env: Mapping[str, str], targets: tuple[str, ...] = ()) -> Settings:
     """Read the settings from a file (default ./monitor.toml if it is there) and the environment.
 
-    `targets` are URLs from the command line; they replace the configured ones, keeping the name and key of a
-    configured target with the same address. Raises SettingsError with one line per mistake.
+    `targets` are addresses from the command line, of the web or like unix:/run/vllm.sock; they replace the configured
+    ones, keeping the name and key of a configured target with the same address. Raises SettingsError with one line per
+    mistake.
     """
     path = file or (DEFAULT_FILE if DEFAULT_FILE.exists() else None)
     tree = _read(path) if path else {}
@@ -108,18 +110,18 @@ def _known(location: tuple[str, ...]) -> list[str]:
     return sorted(kind.model_fields)
 
 
-def _retargeted(settings: Settings, urls: tuple[str, ...]) -> Settings:
-    known = {target.url: (name, target) for name, target in settings.target.items()}
+def _retargeted(settings: Settings, addresses: tuple[str, ...]) -> Settings:
+    known = {target.shown: (name, target) for name, target in settings.target.items()}
     chosen = {}
-    for url in urls:
+    for address in addresses:
         try:
-            target = Target(url=url)
+            target = reached(address)
         except ValidationError as error:
             raise SettingsError(f"--target: {_said(error.errors()[0])}") from None
-        name, target = known.get(target.url, (_named_after(target.url), target))
+        name, target = known.get(target.shown, (_named_after(target.shown), target))
         chosen[name] = target
     return settings.model_copy(update={"target": chosen})
 
 
-def _named_after(url: str) -> str:
-    return re.sub(r"[^A-Za-z0-9_.:\[\]-]+", "-", re.sub(r"^https?://", "", url))[:64]
+def _named_after(address: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_.:\[\]-]+", "-", re.sub(r"^(https?://|unix:/)", "", address))[:64]

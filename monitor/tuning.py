@@ -6,7 +6,20 @@ from dataclasses import dataclass
 from monitor import catalog
 from monitor.model import Fact, Finding
 
-MEASURED = {catalog.KV_TOKENS, catalog.ASCEND_HEALTH, catalog.SOPHGO_HEALTH}
+MEASURED = {
+    catalog.CONTRACT,
+    catalog.KV_TOKENS,
+    catalog.LOG_CONCURRENCY,
+    catalog.MLNODE_STATE,
+    catalog.ASCEND_HEALTH,
+    catalog.ASCEND_SERVED,
+    catalog.NVIDIA_HEALTH,
+    catalog.NVIDIA_THROTTLE,
+    catalog.NVIDIA_UNUSED,
+    catalog.PROCESS_FOUND,
+    catalog.PROCESS_PID,
+    catalog.SOPHGO_HEALTH,
+}
 """Facts that each start, or the hour, measures anew: nobody tunes them, so a difference is no drift."""
 
 

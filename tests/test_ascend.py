@@ -1,6 +1,7 @@
 """Every table of `npu-smi info` becomes readings and facts; what it does not tell is absent."""
 
 import math
+import re
 from pathlib import Path
 
 import pytest
@@ -9,14 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor import catalog
-from monitor.collect.ascend import judge, look, parse
+from monitor.collect.ascend import judge, parse
 from monitor.collect.command import Output
 from monitor.collect.fetch import LookError
 from monitor.model import Fact, Reading
 
 CAPTURES = Path(__file__).parent / "captures" / "ascend"
 NAMES = sorted(path.stem for path in CAPTURES.glob("info_*.txt"))
+OTHERS = sorted(path.stem for path in CAPTURES.glob("*.txt") if path.stem.partition("-")[0] in {"info", "version_A5"})
 ERRORS = sorted(path.stem for path in CAPTURES.glob("error_*.txt"))
+SEVERAL = [name for name in NAMES if "A3" in name]
 BUSY = "info_910B2C_24.1.rc1_16npu_busy_ray-procs"
 DIES = "info_A3-Ascend910_25.2.0_dual-die_dash-power"
 
@@ -30,14 +33,16 @@ LIBRARIES = f"mount {DRIVER} and /usr/local/dcmi, and set LD_LIBRARY_PATH={DRIVE
 MESSAGES = {
     "error_board-type_9005": f"npu-smi fails with -9005: {UNREACHED}",
     "error_dcmi-init_8005": f"npu-smi fails with -8005: {UNREACHED}",
-    "error_device-used_8020": "npu-smi fails with -8020: another container holds the device: run privileged "
-    "or on the host, or allow sharing with `npu-smi set -t device-share -i <npu> -c <chip> -d 1`",
+    "error_device-used_8020": "npu-smi fails with -8020: another container holds the device: set [ascend] source = "
+    '"npu-exporter", run on the host, or allow sharing with `npu-smi set -t device-share -i <npu> -c <chip> -d 1`',
     "error_invalid-card-id": "npu-smi does not know the card: it may have dropped off the bus (see lspci and dmesg)",
     "error_no-card": f"npu-smi finds no NPU card on this server; in a container, mount {NODES}",
     "error_no-libc_sec": f"npu-smi does not find libc_sec.so: {LIBRARIES}",
     "error_no-permission-lib": f"npu-smi does not find libdrvdsmi_host.so: {LIBRARIES}",
 }
 
+GLIBC = "npu-smi does not fit this container's C library: use an image at least as new as the host"
+DENIED = "npu-smi may not open a file: run as root or join the group HwHiAiUser"
 BANNER = "| npu-smi 25.5.1                   Version: 25.5.1.b2                                            |"
 PROCESSES = """\
 | NPU     Chip              | Process id    | Process name             | Process memory(MB)      |
@@ -93,7 +98,8 @@ def test_readings_fit_the_catalogue(name: str) -> None:
         assert sorted(catalog.METRICS[reading.metric].labels) == [key for key, _ in reading.labels]
         assert reading.at == 7.0
     assert len({(reading.metric, reading.labels) for reading in readings}) == len(readings)
-    assert [catalog.ASCEND_DEVICES, catalog.ASCEND_DRIVER, catalog.ASCEND_HEALTH] == [fact.name for fact in facts]
+    known = [catalog.ASCEND_SOURCE, catalog.ASCEND_DEVICES, catalog.ASCEND_DRIVER, catalog.ASCEND_HEALTH]
+    assert known == [fact.name for fact in facts]
 
 
 @pytest.mark.parametrize("name", ERRORS)
@@ -115,7 +121,14 @@ def test_every_error_capture_has_its_message() -> None:
     ("printed", "expected"),
     [
         (Output(1, "boom\nno such thing\n"), "npu-smi ends with exit code 1: no such thing"),
-        (Output(-9, ""), "npu-smi ends with exit code -9"),
+        (Output(-9, ""), "npu-smi was ended by SIGKILL"),
+        (Output(-11, "half of a line"), "npu-smi was ended by SIGSEGV: half of a line"),
+        (Output(187, ""), f"npu-smi ends with exit code 187, as for -8005: {UNREACHED}"),
+        (Output(211, "\n"), f"npu-smi ends with exit code 211, as for -9005: {UNREACHED}"),
+        (Output(184, ""), f"npu-smi ends with exit code 184, as for -8008: no device: mount {NODES}"),
+        (Output(1, "é\x1b[31mred"), "npu-smi ends with exit code 1: ??[31mred"),
+        (Output(1, "npu-smi: /lib64/libc.so.6: version `GLIBC_2.34' not found"), GLIBC),
+        (Output(255, "open: Permission denied"), DENIED),
         (Output(0, ""), "npu-smi prints no table of devices"),
         (Output(0, "<html>\n"), "npu-smi prints no table of devices: <html>"),
         (Output(0, BANNER), f"npu-smi lists no devices; in a container, mount {NODES}"),
@@ -240,16 +253,16 @@ def test_temperature_not_told(temperature: str) -> None:
     [
         ("0           0    / 0          59356/ 65536        ", (59356, 65536)),
         ("0 1979/15039 0/32768", (0, 32768)),
-        ("0 1979 / 15039      0    / 0 ", (1979, 15039)),
+        ("0 1979 / 15039      0    / 0 ", (None, None)),
         ("0 NA / NA  123456/131072", (123456, 131072)),
-        ("0 5 / 10 NA / NA", (5, 10)),
+        ("0 5 / 10 NA / NA", (None, None)),
         ("0 0 / 0 NA / 65536", (None, 65536)),
         ("0 0 / 0 0 / 0", (None, None)),
         ("0 NA NA", (None, None)),
     ],
 )
 def test_memory(figures: str, expected: tuple[int | None, int | None]) -> None:
-    """Memory is the last pair that has a total, however its columns are glued."""
+    """Memory is the last pair, however glued its columns; DDR never stands in for HBM that did not tell."""
     found = amounts(one(lower=f"| 0 | 0000:C1:00.0 | {figures} |"))
     used, total = (found.get((metric, "0")) for metric in (catalog.DEVICE_MEMORY_USED, catalog.DEVICE_MEMORY_TOTAL))
 
@@ -344,6 +357,65 @@ def test_rows_out_of_step() -> None:
     assert ["0/1", "1/0", "1/1"] == names("\n".join(rows[: lost + 1] + rows[lost + 2 :]))
 
 
+def test_controller_is_no_chip() -> None:
+    """A card's controller that is listed among its chips is none, and does not make it a card of several."""
+    controller = "| 0 Mcu | OK | 45.2 48 0 / 0 |\n| 1 | NA | 0 0 / 0 0 / 0 |\n"
+
+    assert ["0"] == names(one() + controller)
+
+
+def test_upper_rows_in_a_row() -> None:
+    """An upper row whose health is not told is never taken for the lower row of the one before."""
+    rows = ("| 0 910B3 | NA | 90.7 37 0 / 0 |", "| 1 910B3 | NA | 91.0 38 0 / 0 |", "| 0 | NA | 7 0 / 0 300/ 400 |")
+
+    assert ["1"] == names(table(*rows))
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_other_queries_are_no_table(name: str) -> None:
+    """What the tool prints for anything but the table is refused in the one line of its golden."""
+    with pytest.raises(LookError) as caught:
+        parse(capture(name), 0.0)
+
+    compare(CAPTURES / f"{name}.refused.golden", f"{caught.value}\n")
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(("shape", "other"), [(" {2,}", " "), (" *\\| *", "|"), (r" *(?<=[0-9]) */ *(?=[0-9])", "/")])
+def test_other_widths(name: str, shape: str, other: str) -> None:
+    """Narrower columns and glued figures read the same: a row is split at its borders, and figures by their form."""
+    assert parse(capture(name), 0.0) == parse(re.sub(shape, other, capture(name)), 0.0)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in SEVERAL])
+def test_cut_off_anywhere(name: str) -> None:
+    """Of a table that was cut off, what is read is what the whole one says."""
+    whole = amounts(capture(name))
+    text = capture(name)
+
+    for end in range(0, len(text), 37):
+        try:
+            part = amounts(text[:end])
+        except LookError:
+            continue
+        assert part.items() <= whole.items()
+
+
+@given(st.sampled_from(NAMES), st.data())
+def test_any_table_mutated(name: str, data: st.DataObject) -> None:
+    """Whatever stands in place of a part of a capture, it is refused or gives possible figures, each once."""
+    text = capture(name)
+    start, length = data.draw(st.integers(0, len(text))), data.draw(st.integers(0, 200))
+    changed = text[:start] + data.draw(st.text("0129| /.-NAOK\n", max_size=9)) + text[start + length :]
+
+    try:
+        readings, _ = parse(changed, 0.0)
+    except LookError:
+        return
+    assert plausible(readings)
+    assert len({(reading.metric, reading.labels) for reading in readings}) == len(readings)
+
+
 def cells() -> st.SearchStrategy[str]:
     words = st.sampled_from(["0", "1", "910B3", "OK", "Alarm", "NA", "-", "0.0", "90.7", "37", "0 / 0", "59356/ 65536"])
     odd = st.text("0129/.- \t\x0cANé٣", max_size=12) | st.integers(0).map(str)
@@ -375,18 +447,3 @@ def test_any_text_is_judged(text: str) -> None:
     assert "\n" not in why
     assert plausible(readings)
     assert len({(reading.metric, reading.labels) for reading in readings}) == len(readings)
-
-
-async def test_look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One look runs `npu-smi info` once and judges what it printed."""
-    tool = tmp_path / "npu-smi"
-    script = f"""#!/bin/sh
-        echo "$*" >> "{tmp_path}/runs"
-        while read -r line; do echo "$line"; done < "{CAPTURES / DIES}.txt"
-    """
-    tool.write_text(script)
-    tool.chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path))
-
-    assert parse(capture(DIES), 7.0) == await look(7.0)
-    assert (tmp_path / "runs").read_text() == "info\n"

@@ -137,15 +137,17 @@ def test_version(cli: Cli) -> None:
 
 
 def test_look_json(cli: Cli) -> None:
-    """Both collectors' snapshots have the contract's shape, and catalogued names only."""
-    vllm, host = cli.json("look")["snapshots"]
+    """Each collector's snapshot has the contract's shape, and catalogued names only."""
+    vllm, process, host = cli.json("look")["snapshots"]
 
     keys = {"source", "ok", "error", "took_seconds", "readings", "facts"}
-    assert ({*keys, "target"}, keys) == (set(vllm), set(host))
+    assert ({*keys, "target"}, {*keys, "target"}, keys) == (set(vllm), set(process), set(host))
+    assert ("process", "tiny", True, "") == (process["source"], process["target"], process["ok"], process["error"])
     assert ("vllm", "tiny", True, "") == (vllm["source"], vllm["target"], vllm["ok"], vllm["error"])
     assert ("host", True, "") == (host["source"], host["ok"], host["error"])
     for snapshot in (vllm, host):
         assert {("metric", "value", "labels")} == {tuple(one) for one in snapshot["readings"]}
+    for snapshot in (vllm, process, host):
         assert {("fact", "value", "labels", "path", "why")} == {tuple(one) for one in snapshot["facts"]}
         assert {one["fact"] for one in snapshot["facts"]} <= set(catalog.FACTS)
     assert {"metric": catalog.VLLM_UP, "value": 1.0, "labels": {}} == vllm["readings"][0]
@@ -848,7 +850,7 @@ def test_help_has_an_example(cli: Cli, command: str) -> None:
 
 def test_config(cli: Cli) -> None:
     """The effective settings are printed as JSON or as lines, with stars for secrets."""
-    env = {"MONITOR_TARGET__TINY__API_KEY": "s3cr3t", "MONITOR_TARGET__TINY__LOG_FILE": "/var/log/x"}
+    env = {"MONITOR_TARGET__TINY__API_KEY": "s3cr3t", "MONITOR_TUNING__RULES_DIR": "/rules"}
     result = cli.run("config", "--json", env=env)
     lines = cli.run("config", env=env).stdout.splitlines()
 
@@ -859,7 +861,7 @@ def test_config(cli: Cli) -> None:
     assert "s3cr3t" not in result.stdout + "".join(lines)
     assert f"target.tiny.url = '{cli.url}'" in lines
     assert "heartbeat.every = 15.0" in lines
-    assert "# target.*.log_file is set, but this version does not act on it yet" == lines[-1]
+    assert "# tuning.rules_dir is set, but this version does not act on it yet" == lines[-1]
 
 
 def test_config_check(cli: Cli, tmp_path: Path) -> None:

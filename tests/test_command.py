@@ -2,11 +2,13 @@
 
 import asyncio
 import os
+import tracemalloc
 from pathlib import Path
 
 import pytest
 
-from monitor.collect.command import LARGEST, Output, found, output
+from monitor.collect import command as running
+from monitor.collect.command import LARGEST, Output, ended, found, output
 from monitor.collect.fetch import LookError
 
 
@@ -23,6 +25,17 @@ def alive(pid: int) -> bool:
     except ProcessLookupError:
         return False
     return True
+
+
+def descriptors() -> int:
+    """Count what this process has open."""
+    return len([*Path("/proc/self/fd").iterdir()])
+
+
+async def closed(writers: int) -> bytes:
+    """Wait until no process holds the other end of a pipe any more; give what they wrote."""
+    with os.fdopen(writers, "rb") as reading:
+        return await asyncio.wait_for(asyncio.to_thread(reading.read), 5.0)
 
 
 @pytest.fixture
@@ -48,6 +61,27 @@ async def test_nothing_printed(tmp_path: Path) -> None:
 async def test_killed_by_a_signal(tmp_path: Path) -> None:
     """A tool that a signal ended has a code below zero."""
     assert Output(-9, "half\n") == await output(tool(tmp_path / "tool", "echo half", "kill -9 $$"))
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        (187, "ends with exit code 187"),
+        (-9, "was ended by SIGKILL"),
+        (-11, "was ended by SIGSEGV"),
+        (-99, "was ended by signal 99"),
+    ],
+)
+def test_ends_are_told(code: int, expected: str) -> None:
+    """How a tool ended is said with the signal's name where there is one."""
+    assert expected == ended(Output(code, ""))
+
+
+async def test_language_and_environment(tmp_path: Path) -> None:
+    """A tool speaks no local language, keeps our environment, and gets what is laid over it."""
+    command = tool(tmp_path / "tool", 'echo "$LC_ALL $MINE ${HOME:+home}"')
+
+    assert Output(0, "C ours home\n") == await output(command, env={"MINE": "ours"})
 
 
 async def test_not_text(tmp_path: Path) -> None:
@@ -112,7 +146,7 @@ async def test_too_much_output(tmp_path: Path, pipe: Path) -> None:
     running = asyncio.create_task(output(tool(tmp_path / "tool", f"echo $$ > {pipe}", "exec yes")))
     process = int(await asyncio.to_thread(pipe.read_text))
 
-    with pytest.raises(LookError, match=r"^the tool printed more than 4 MiB$"):
+    with pytest.raises(LookError, match=r"^the tool printed more than 1 MiB$"):
         await running
     assert not alive(process)
 
@@ -122,6 +156,74 @@ async def test_as_much_output_as_may_be(tmp_path: Path) -> None:
     printed = await output(tool(tmp_path / "tool", f"head -c {LARGEST} /dev/zero"))
 
     assert LARGEST == len(printed.text)
+
+
+async def test_flood(tmp_path: Path) -> None:
+    """Of a hundred megabytes little is ever held, and the tool is stopped."""
+    command = tool(tmp_path / "tool", "exec head -c 100000000 /dev/zero")
+    tracemalloc.start()
+
+    with pytest.raises(LookError, match="printed more than 1 MiB"):
+        await output(command)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert most < 4 * LARGEST
+
+
+async def test_slow_tool_keeps_to_the_limit(tmp_path: Path, pipe: Path) -> None:
+    """A tool that needs eight seconds is given up at the limit, with the process that it waits for."""
+    command = tool(tmp_path / "tool", f"exec 3>{pipe}", "sleep 8 &", "wait", "echo late")
+    writers = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    os.set_blocking(writers, True)
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(output(command), 0.3)
+    took = loop.time() - began
+
+    assert b"" == await closed(writers)
+    assert took < 2.0
+
+
+async def test_child_that_holds_the_pipe(tmp_path: Path, pipe: Path) -> None:
+    """A tool that has ended is not waited for because of a child that it left: that one ends too."""
+    command = tool(tmp_path / "tool", f"exec 3>{pipe}", "sleep 600 &", "echo fine", "exit 3")
+    writers = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    os.set_blocking(writers, True)
+
+    assert Output(3, "fine\n") == await asyncio.wait_for(output(command), 5.0)
+    assert b"" == await closed(writers)
+
+
+async def test_child_that_escaped_with_the_pipe(tmp_path: Path) -> None:
+    """A child that left the tool's group holds neither the look nor a descriptor of ours."""
+    command = tool(tmp_path / "tool", "setsid -f sh -c 'echo $$; exec sleep 600'", "sleep 0.1", "echo fine")
+    before = descriptors()
+
+    printed = await asyncio.wait_for(output(command), 5.0)
+    await asyncio.sleep(0)
+    escaped, words = printed.text.split()
+    os.kill(int(escaped), 9)
+
+    assert (0, "fine") == (printed.code, words)
+    assert before == descriptors()
+
+
+async def test_tool_that_cannot_be_killed(tmp_path: Path) -> None:
+    """While a tool hangs in the kernel none is started beside it; once it is gone, all is as before."""
+    command = tool(tmp_path / "tool", "echo fine")
+    hanging = await asyncio.create_subprocess_exec("sleep", "600")
+    running.stuck[command] = hanging
+
+    with pytest.raises(LookError, match=rf"hangs in its driver and cannot be killed \(process {hanging.pid}\)"):
+        await output(command)
+    hanging.kill()
+    await hanging.wait()
+
+    assert Output(0, "fine\n") == await output(command)
+    assert command not in running.stuck
 
 
 def test_found() -> None:

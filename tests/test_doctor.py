@@ -1,11 +1,15 @@
 """The doctor: each thing that can be wrong has its line, and the line says what to add."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
+from routes import GOOD, answer, listening
 from serving import simulated
+from vllm_pages import LIVE
 
 from monitor.doctor import Check, examine
-from monitor.settings import Canary, Host, Settings, StoreSettings, Target
+from monitor.settings import Alert, Canary, Host, Settings, StoreSettings, Target
 
 TREE = Path(__file__).parent / "captures" / "host" / "ascend-tuned"
 
@@ -52,6 +56,51 @@ async def test_no_metrics(tmp_path: Path) -> None:
 
     assert found["target llama metrics"].works is False
     assert "start vLLM without --disable-log-stats" == found["target llama metrics"].add
+
+
+async def test_a_kept_contract(tmp_path: Path) -> None:
+    """A server that shows all that its version must is said to; without metrics nobody can say."""
+    async with simulated() as server:
+        kept = (await checks(settings(tmp_path, server.url)))["target llama contract"]
+    async with simulated(log_stats=False) as server:
+        unknown = (await checks(settings(tmp_path, server.url)))["target llama contract"]
+
+    assert (True, "every metric is there that vLLM 0.32.0 must show") == (kept.works, kept.says)
+    assert (None, "no vLLM metrics at all") == (unknown.works, unknown.says)
+
+
+@pytest.mark.parametrize(
+    ("renamed", "works", "says"),
+    [
+        (
+            "kv_cache_usage_perc",
+            None,
+            "vLLM 0.32.0 does not show vllm:kv_cache_usage_perc → vllm:new_kv_cache_usage_perc",
+        ),
+        (
+            "num_requests_running",
+            False,
+            "vLLM 0.32.0 does not show vllm:num_requests_running → vllm:new_num_requests_running",
+        ),
+    ],
+)
+async def test_a_broken_contract(tmp_path: Path, renamed: str, works: bool | None, says: str) -> None:  # noqa: FBT001 - a parameter of the cases
+    """What is missing is named, with what may have replaced it; without what is vital the monitor does not work."""
+    text = LIVE.replace(f"vllm:{renamed}", f"vllm:new_{renamed}")
+    async with listening({**GOOD, "/metrics": answer(text.encode())}) as host:
+        found = (await checks(settings(tmp_path, f"http://{host}")))["target llama contract"]
+
+    assert (works, says) == (found.works, found.says)
+    assert found.add.startswith("update vllm-monitor")
+
+
+async def test_no_socket(tmp_path: Path) -> None:
+    """A server behind a socket is named by it, with what to do about it."""
+    path = tmp_path / "vllm.sock"
+    found = (await checks(settings(tmp_path, "http://localhost", uds=str(path))))["target llama"]
+
+    assert found.says.startswith(f"unix:{path} does not answer: no such socket")
+    assert "start vLLM with --uds, correct uds, and in a container mount the socket's folder" == found.add
 
 
 async def test_wanted_key(tmp_path: Path) -> None:
@@ -114,6 +163,23 @@ async def test_wrong_roots(tmp_path: Path) -> None:
 
 async def test_settings_without_effect(tmp_path: Path) -> None:
     """A setting that this version does not act on is named."""
-    found = await checks(settings(tmp_path, "http://127.0.0.1:9", log_file="/var/log/vllm"))
+    chosen = settings(tmp_path, "http://127.0.0.1:9")
+    found = await checks(chosen.model_copy(update={"alert": Alert(false_pages_per_30_days=2)}))
 
-    assert "target.*.log_file is set, but this version does not act on it" == found["settings"].says
+    says = "alert.false_pages_per_30_days is set, but this version does not act on it"
+    assert says == found["settings"].says
+
+
+async def test_log(tmp_path: Path) -> None:
+    """A target's log is told with what was read of it, or with what stands in the way."""
+    told = f"INFO {datetime.now(UTC):%m-%d %H:%M:%S} [loggers.py:87] Engine 000: Running: 1 reqs, Waiting: 0 reqs"
+    busy, idle, gone = (tmp_path / name for name in ("busy.log", "idle.log", "gone.log"))
+    busy.write_text(f"{told}\n")
+    idle.write_text("")
+    checked = [await checks(settings(tmp_path, "http://127.0.0.1:9", log_file=str(one))) for one in (busy, idle, gone)]
+    found = [one["target llama log"] for one in checked]
+
+    assert [True, True, False] == [check.works for check in found]
+    assert f"{busy}: 2 readings" == found[0].says
+    assert found[1].says.startswith(f"{idle}: no line of statistics")
+    assert found[2].says.startswith(f"{gone} is not there: ")

@@ -130,6 +130,42 @@ def test_missing_metrics_are_told() -> None:
     assert "--disable-log-stats" in verdict(Health(), NO_METRICS).findings[0].remedy
 
 
+@pytest.mark.parametrize(
+    ("missing", "severity"),
+    [("vllm:engine_sleep_state → vllm:sleep_state", "info"), ("vllm:num_requests_running", "warning")],
+)
+def test_a_broken_contract_is_told(missing: str, severity: str) -> None:
+    """What a version must show and does not is told beside any state, at once, with the version and what is gone."""
+    facts = (Fact(catalog.CONTRACT, missing), Fact(catalog.VERSION, "0.34.0"))
+    said = verdict(SEEN, replace(UP, facts=facts), BAD, BAD, BAD)
+
+    assert [("canary", "critical", 180.0), ("contract", severity, 0.0)] == [
+        (finding.subject, finding.severity, finding.hold) for finding in said.findings
+    ]
+    assert f"llama: vLLM 0.34.0 does not show what it must: {missing}" == said.findings[1].summary
+
+
+def test_a_contract_that_nobody_can_check() -> None:
+    """A kept contract ends what was told; one that cannot be checked, as without metrics, neither tells nor ends."""
+    kept = replace(UP, facts=(Fact(catalog.CONTRACT, "complete"),))
+    unknown = replace(NO_METRICS, facts=(*NO_METRICS.facts, Fact(catalog.CONTRACT, None, why="no vLLM metrics at all")))
+
+    assert "contract" in closable(SEEN, kept)
+    assert "contract" not in closable(SEEN, unknown)
+    assert ["metrics"] == [subject for subject, _, _ in found(SEEN, unknown)]
+
+
+def test_a_dead_engine_is_told() -> None:
+    """An engine that is dead behind a server that answers is the root cause, whatever its frozen figures say."""
+    said = replace(look(50.0, awake=0.0), readings=(Reading(catalog.HEALTHY, 0.0, 100.0), *look(50.0).readings))
+    lives = replace(UP, readings=(Reading(catalog.HEALTHY, 1.0, 100.0),))
+
+    assert [("engine", "critical", 180.0)] == found(SEEN, said, STILL, STILL, STILL)
+    assert "dead" == verdict(SEEN, said).state
+    assert "engine" in closable(SEEN, lives)
+    assert "engine" not in closable(SEEN, UP)
+
+
 def test_a_hang_is_told_with_its_onset() -> None:
     """A hang is critical since it began, and says what shows it: canaries, or requests that wait."""
     busy = look(50.0, running=1.0, waiting=4.0)

@@ -252,7 +252,7 @@ def test_a_mistake_of_the_file_is_not_blamed_on_a_variable(file: Path) -> None:
         (
             "MONITOR_HEARBEAT__EVERY",
             "5s",
-            "hearbeat: unknown key; known here: alert, canary, heartbeat, host, store, target, tuning",
+            "hearbeat: unknown key; known here: alert, ascend, canary, heartbeat, host, store, target, tuning",
         ),
         (
             "MONITOR_HEARTBEAT__EVERY",
@@ -396,8 +396,8 @@ def test_keys_without_effect_are_named(file: Path) -> None:
     assert [] == Settings().not_yet()
     assert [] == load(file, {}).not_yet()
 
-    env = {"MONITOR_TARGET__QWEN__LOG_FILE": "/var/log/x", "MONITOR_TUNING__DISABLE": "[]"}
-    assert ["target.*.log_file", "tuning.disable"] == load(file, env).not_yet()
+    env = {"MONITOR_ALERT__FALSE_PAGES_PER_30_DAYS": "2", "MONITOR_TUNING__DISABLE": "[]"}
+    assert ["alert.false_pages_per_30_days", "tuning.disable"] == load(file, env).not_yet()
 
 
 @pytest.mark.parametrize("key", NOT_YET)
@@ -406,6 +406,37 @@ def test_keys_without_effect_exist(key: str) -> None:
     node = Settings().model_dump()
     for part in key.split("."):
         node = next(iter(node.values())) if part == "*" else node[part]
+
+
+def test_a_socket_is_an_endpoint_of_its_own() -> None:
+    """A server behind a socket is told from one behind the port of the same name, and by its root path."""
+    targets = [Target(uds="/run/vllm.sock"), Target(uds="/run/vllm.sock", url="http://x/api"), Target()]
+
+    assert ["unix:/run/vllm.sock", "unix:/run/vllm.sock/api", "http://localhost:8000"] == [
+        target.endpoint for target in targets
+    ]
+    assert ["unix:/run/vllm.sock", "unix:/run/vllm.sock", "http://localhost:8000"] == [
+        target.shown for target in targets
+    ]
+
+
+@pytest.mark.parametrize("spelt", ["unix:/run/vllm.sock", "unix:///run/vllm.sock"])
+def test_a_socket_on_the_command_line(file: Path, spelt: str) -> None:
+    """A socket may stand in place of an address; a configured target with this socket keeps its name and key."""
+    file.write_text('[target.here]\nuds = "/run/vllm.sock"\napi_key = "s3cr3t"\n[target.tcp]\nmodel = "tiny"\n')
+
+    configured = load(file, {}, (spelt, "http://localhost:8000")).target
+    assert ("here", "s3cr3t") == (next(iter(configured)), configured["here"].key())
+    assert "tiny" == configured["tcp"].model
+    assert {"run-vllm.sock": Target(uds="/run/vllm.sock")} == load(None, {}, (spelt,)).target
+
+
+@pytest.mark.parametrize("spelt", ["unix:", "unix:vllm.sock"])
+def test_no_socket_on_the_command_line(file: Path, spelt: str) -> None:
+    """What is no path of a socket is told as such."""
+    expected = "--target: not the path of a socket: write it like /run/vllm.sock"
+
+    assert expected == mistakes(file, targets=(spelt,))
 
 
 def test_loopback_is_one_endpoint() -> None:

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from monitor import catalog
 from monitor.collect.fetch import LookError
-from monitor.collect.sophgo import look, parse
+from monitor.collect.sophgo import Sophgo, parse
+from monitor.collect.sophgo import tool as found_tool
 from monitor.model import Fact, Reading
 
 CAPTURES = Path(__file__).parent / "captures" / "sophgo"
@@ -78,7 +79,9 @@ def test_readings_fit_the_catalogue(name: str) -> None:
     for reading in found:
         assert sorted(catalog.METRICS[reading.metric].labels) == [key for key, _ in reading.labels]
         assert ("sophgo", 7.0) == (dict(reading.labels)["vendor"], reading.at)
-    assert [catalog.SOPHGO_DEVICES, catalog.SOPHGO_DRIVER, catalog.SOPHGO_HEALTH] == [fact.name for fact in told]
+    assert [catalog.SOPHGO_DEVICES, catalog.SOPHGO_DRIVER, catalog.SOPHGO_HEALTH, catalog.SOPHGO_LINKS] == [
+        fact.name for fact in told
+    ]
     assert all((fact.value is None) == bool(fact.why) for fact in told)
 
 
@@ -191,7 +194,7 @@ def test_units(field: str, value: object, metric: str, expected: float) -> None:
     [
         *("N/A", "F", " F ", "", "-", "-1%", "-5C", "-1MB", "x", "1e9C", "NaN", "12V", "0x10", "9" * 400),
         *("101%", "12%%", "1 2%", "٤C", None, True, [], {"a": 1}, -1024, math.nan, math.inf),
-        *("4294966272C", 4294966272),  # a fault's code, read without its sign
+        *("4294966272C", 4294966272, "4294966273KB", "4294966272mW", "4294966273Hz"),  # faults' codes without sign
     ],
 )
 def test_no_number_is_no_reading(field: str, value: object) -> None:
@@ -208,6 +211,23 @@ def test_number_without_unit(field: str) -> None:
 def test_memory_of_nothing() -> None:
     """A memory of 0 MB in all is a query that failed, not an empty device."""
     assert not NUMBERS & {metric for metric, _ in readings(document({"mem_usage": "0MB/0MB"}))}
+
+
+def test_links_between_chips() -> None:
+    """What the tool tells of the links between chips is a fact, in whatever form; without it, it says so."""
+    told = {**document({}), "c2c_topology": [[0, 1], [1, 0]]}
+    long = {**document({}), "sglink": ["x" * 500]}
+
+    assert "[[0,1],[1,0]]" == facts(told)[catalog.SOPHGO_LINKS].value
+    assert 120 == len(facts(long)[catalog.SOPHGO_LINKS].value or "")
+    assert "the tool does not tell it" == facts(document({}))[catalog.SOPHGO_LINKS].why
+
+
+def test_memory_by_another_name() -> None:
+    """Builds for SoCs of two processors call a chip's memory Ion, and say more of it in a row of its own."""
+    text = capture(SINGLE).replace("Memory-Usage", "Ion-Usage   ")
+
+    assert readings(capture(SINGLE)) == readings(text)
 
 
 def test_power_that_lost_its_unit() -> None:
@@ -349,6 +369,15 @@ def tool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "tpu-smi"
 
 
+async def no_files() -> tuple[Fact, ...]:
+    return ()
+
+
+async def look(at: float) -> tuple[tuple[Reading, ...], tuple[Fact, ...]]:
+    """Look as a node without the driver's files does."""
+    return await Sophgo(found_tool() or "tpu-smi", no_files).look(at)
+
+
 def put(tool: Path, *lines: str, mode: int = 0o755) -> None:
     tool.write_text("\n".join(("#!/bin/sh", *lines)))
     tool.chmod(mode)
@@ -364,13 +393,15 @@ async def test_look(tool: Path) -> None:
 @pytest.mark.parametrize(
     ("lines", "expected"),
     [
-        (["exit 255"], f"tpu-smi ended with status 255 (no output): {LIBRARIES}"),
+        (["exit 255"], f"tpu-smi ends with exit code 255 (no output): {LIBRARIES}"),
         (
             ["echo 'sgdev_communication: failed' >&2", "exit 1"],
-            f"tpu-smi ended with status 1 (sgdev_communication: failed): {BUSY}",
+            f"tpu-smi ends with exit code 1 (sgdev_communication: failed): {BUSY}",
         ),
-        ([f"echo '{WHOLE}'", "exit 3"], f"tpu-smi ended with status 3 ({WHOLE[:120]}): {UNKNOWN}"),
+        ([f"echo '{WHOLE}'", "exit 3"], f"tpu-smi ends with exit code 3 ({WHOLE[:120]}): {UNKNOWN}"),
         (["true"], f"tpu-smi told of no chip (no output): {LIBRARIES}"),
+        (["kill -9 $$"], f"tpu-smi was ended by SIGKILL (no output): {LIBRARIES}"),
+        (["printf '\\000\\377\\033[2J'"], f"tpu-smi told of no chip (??): {UNKNOWN}"),
     ],
 )
 async def test_look_that_fails(tool: Path, lines: list[str], expected: str) -> None:
@@ -381,6 +412,71 @@ async def test_look_that_fails(tool: Path, lines: list[str], expected: str) -> N
         await look(7.0)
 
     assert expected == str(caught.value)
+
+
+async def test_libraries_come_first(tool: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The runtime's libraries come before others of the same name, such as an emulator's."""
+    monkeypatch.setenv("LD_LIBRARY_PATH", "/opt/ppl/lib")
+    put(tool, 'test "$LD_LIBRARY_PATH" = /opt/tpuv7/tpuv7-current/lib:/opt/ppl/lib || exit 9', f"echo '{WHOLE}'")
+
+    assert parse(WHOLE, 7.0) == await look(7.0)
+
+
+async def test_older_tool(tool: Path) -> None:
+    """Where only bm-smi is found, it is asked once, for a copy of what it would draw on a terminal."""
+    asked = 'test "$*/$LINES" = "--noloop --file=/dev/stdout/2" || exit 9'
+    put(tool.with_name("bm-smi"), asked, f"while read -r line; do echo \"$line\"; done < '{CAPTURES / SINGLE}.txt'")
+
+    readings_seen, told = await look(7.0)
+
+    assert "bm-smi" == found_tool()
+    assert parse(capture(SINGLE), 7.0, "bm-smi") == (readings_seen, told)
+    assert "bm-smi --noloop --file=/dev/stdout" == told[0].path
+
+
+async def test_older_tool_that_fails(tool: Path) -> None:
+    """What bm-smi lacks is told by its name."""
+    put(tool.with_name("bm-smi"), "echo 'Error opening terminal: xterm-color.'", "exit 1")
+
+    with pytest.raises(LookError) as caught:
+        await look(7.0)
+
+    assert (
+        "bm-smi ends with exit code 1 (Error opening terminal: xterm-color.): "
+        "it needs the terminals' descriptions: mount /usr/share/terminfo and /lib/terminfo"
+    ) == str(caught.value)
+
+
+async def test_newer_tool_comes_first(tool: Path) -> None:
+    """Where both tools are found, the newer one is asked."""
+    put(tool, f"echo '{WHOLE}'")
+    put(tool.with_name("bm-smi"), "exit 9")
+
+    assert parse(WHOLE, 7.0) == await look(7.0)
+
+
+async def test_files_add_what_the_tool_does_not_tell(tool: Path) -> None:
+    """The driver's files say what the tool leaves out, and never replace what it says."""
+    files = (
+        Fact(catalog.SOPHGO_DRIVER, "1.1.3", "/opt/tpuv7"),
+        Fact(catalog.SOPHGO_SCHEDULER, "reuse", "/lib/firmware/tpuv7"),
+    )
+
+    async def read() -> tuple[Fact, ...]:
+        return files
+
+    put(tool, f"echo '{WHOLE}'")
+    _, told = await Sophgo("tpu-smi", read).look(7.0)
+    put(tool, f"echo '{json.dumps(document({}, driver_version='1.9.3'))}'")
+    _, newer = await Sophgo("tpu-smi", read).look(7.0)
+    readings_seen, alone = await Sophgo("", read).look(7.0)
+
+    known, known_newer = ({fact.name: fact.value for fact in facts} for facts in (told, newer))
+    assert ("1.1.3", "reuse") == (known[catalog.SOPHGO_DRIVER], known[catalog.SOPHGO_SCHEDULER])
+    assert "1.9.3" == known_newer[catalog.SOPHGO_DRIVER]
+    assert len(known) == len(told)
+    assert ((), None) == (readings_seen, next(fact.value for fact in alone if fact.name == catalog.SOPHGO_DEVICES))
+    assert set(files) < set(alone)
 
 
 @pytest.mark.parametrize(("mode", "why"), [(None, "No such file or directory"), (0o644, "Permission denied")])

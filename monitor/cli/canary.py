@@ -81,7 +81,7 @@ def introduce(bird: Canary, snapshot: Snapshot, target: Target) -> str:
     model = target.model or known[catalog.MODEL].value
     if not model:
         raise LookError(
-            f"{target.url}/v1/models names no model: {known[catalog.MODEL].why}; else set model for this target"
+            f"{target.shown}/v1/models names no model: {known[catalog.MODEL].why}; else set model for this target"
         )
     bird.serves(Server(model, known[catalog.VERSION].value or ""))
     return model

@@ -37,7 +37,7 @@ from monitor.detect.strata import lagged
 from monitor.detect.verdict import MIN_SAMPLES
 from monitor.model import Baseline, Context, Fact, Probe
 from monitor.parts import canary as make_canary
-from monitor.parts import client, is_local, node_looks
+from monitor.parts import client, is_local, node_looks, others
 from monitor.settings import Settings, Target
 from monitor.store.store import Store
 from monitor.tuning import changes
@@ -156,7 +156,7 @@ async def _from_history(
 
 
 async def _facts(chosen: Settings, target: Target, connection: httpx.AsyncClient) -> tuple[Fact, ...]:
-    looks: dict[str, Look] = {"vllm": partial(vllm.look, connection)}
+    looks: dict[str, Look] = {"vllm": partial(vllm.look, connection), **others(chosen, target)}
     if is_local(target):
         looks |= node_looks(chosen)
     snapshots = [await run(source, look, LIMIT) for source, look in looks.items()]

@@ -8,12 +8,13 @@ from pathlib import Path
 import click
 
 from monitor.cli.options import config_option, json_option, print_json, settings, snapshot_json, targets_option
-from monitor.collect.registry import NODE_COLLECTORS, TARGET_COLLECTORS, TOOL_COLLECTORS, run
+from monitor.collect.registry import DEVICE_COLLECTORS, NODE_COLLECTORS, OTHER_COLLECTORS, TARGET_COLLECTORS, run
+from monitor.devices import sources
 from monitor.model import Snapshot
-from monitor.parts import client, node_looks
+from monitor.parts import client, node_looks, others
 from monitor.settings import Settings
 
-COLLECTORS = [*TARGET_COLLECTORS, *NODE_COLLECTORS, *TOOL_COLLECTORS]
+COLLECTORS = [*TARGET_COLLECTORS, *OTHER_COLLECTORS, *NODE_COLLECTORS, *DEVICE_COLLECTORS]
 LIMIT = 10.0
 """Seconds that one look may take from the command line."""
 
@@ -50,8 +51,11 @@ async def _look(chosen: Settings, only: Collection[str]) -> list[tuple[str, Snap
             for source, collector in TARGET_COLLECTORS.items():
                 if not only or source in only:
                     seen.append((name, await run(source, partial(collector, connection), LIMIT)))
-    asked = {source: look for source, (_, look) in TOOL_COLLECTORS.items() if source in only}
-    for source, looked in {**node_looks(chosen), **asked}.items():
+        for source, looked in others(chosen, target, only).items():
+            if not only or source in only:
+                seen.append((name, await run(source, looked, LIMIT)))
+    asked = {name: source.look for name, source in sources(chosen).items() if name in only}
+    for source, looked in {**asked, **node_looks(chosen)}.items():
         if not only or source in only:
             seen.append(("", await run(source, looked, LIMIT)))
     return seen

@@ -1,62 +1,75 @@
-"""Ascend NPUs as npu-smi shows them: one run of `npu-smi info` per look."""
+"""Ascend NPUs as npu-smi shows them: the table at each look, and each NPU's details now and then."""
 
-import re
-from collections import Counter
-from collections.abc import Iterator, Mapping
+import asyncio
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 
 from monitor import catalog
+from monitor.collect.ascend_detail import Figure
+from monitor.collect.ascend_errors import DRIVER, NODES, TOOL, obstacle, refusal, said
+from monitor.collect.ascend_facts import VENDOR, Origin, Served, common, nobody, serving, tallied
+from monitor.collect.ascend_processes import device, processes
+from monitor.collect.ascend_rounds import Rounds, Told
 from monitor.collect.ascend_table import Chip, devices, version
-from monitor.collect.command import Output, output
+from monitor.collect.command import Output, libraries, output
 from monitor.collect.fetch import LookError
 from monitor.model import Fact, Reading, labels
 
-TOOL = "npu-smi"
-VENDOR = "ascend"
-_SOURCE = f"{TOOL} info"
+ENOUGH = 7.0
+"""Seconds after the beginning of a look in which details are asked for: looks by hand may take ten in all."""
 
-_NODES = "/dev/davinci*, /dev/davinci_manager, /dev/devmm_svm and /dev/hisi_hdc"
-_LIBRARIES = "/usr/local/Ascend/driver/lib64"
-_UNREACHED = f"the driver cannot be reached: run as root or join the group HwHiAiUser, mount {_NODES}, \
-and reboot after a firmware upgrade"
-_CODES = {
-    "-8002": "not permitted: run as root or join the group HwHiAiUser",
-    "-8005": _UNREACHED,
-    "-8006": "the driver timed out",
-    "-8008": f"no device: mount {_NODES}",
-    "-8012": "the device is not ready",
-    "-8013": "not supported in a container: run privileged or on the host",
-    "-8015": "the device is being reset",
-    "-8017": "the firmware is being upgraded",
-    "-8020": "another container holds the device: run privileged or on the host, "
-    "or allow sharing with `npu-smi set -t device-share -i <npu> -c <chip> -d 1`",
-    "-9005": _UNREACHED,
-}
-_CODE = re.compile(r"\bret is (-[0-9]{4})\b")
-_LIBRARY = re.compile(r"error while loading shared libraries: ([^\s:]+)")
-_TEXTS = {
-    "There is no NPU card": f"finds no NPU card on this server; in a container, mount {_NODES}",
-    "Invalid card id": "does not know the card: it may have dropped off the bus (see lspci and dmesg)",
-    "Permission denied": "may not open a file: run as root or join the group HwHiAiUser",
-}
+_ORIGIN = Origin(TOOL, f"{TOOL} info")
+_DETAILS = f"{TOOL} info -t common"
+
+Seen = tuple[tuple[Reading, ...], tuple[Fact, ...]]
 
 
-async def look(at: float) -> tuple[tuple[Reading, ...], tuple[Fact, ...]]:
-    """See what npu-smi lists; raises LookError where it cannot be run, fails, or lists nothing."""
-    return judge(await output(TOOL, "info"), at)
+class Ascend:
+    """npu-smi on this node. `lock` is the file on which its users take turns; `served` knows vLLM's processes.
+
+    `enough` is after how many seconds of a look no more details are asked for.
+    """
+
+    def __init__(self, lock: Path | None = None, served: Served = nobody, enough: float = ENOUGH) -> None:
+        self._lock = lock
+        self._enough = enough
+        self._served = served
+        self._rounds = Rounds(self._detail)
+
+    async def look(self, at: float) -> Seen:
+        """See what npu-smi lists; raises LookError where it cannot be run, fails, or lists nothing."""
+        until = asyncio.get_running_loop().time() + self._enough
+        printed = await self._run("info")
+        readings, facts = judge(printed, at)
+        found = devices(printed.text)
+        npus = tuple(dict.fromkeys(chip.card.npu for chip in found.values()))
+        theirs = await serving(processes(printed.text), found, self._served, _ORIGIN.path)
+        known = _known(found, await self._rounds.look(npus, at, until))
+        return (*readings, *_details(known, at)), (*facts, _clock(found, known, self._rounds.why), theirs)
+
+    async def _detail(self, query: str, npu: str) -> str:
+        """Ask for one NPU: never for one chip, since newer generations refuse that option."""
+        printed = await self._run("info", "-t", query, "-i", npu)
+        if printed.code:
+            raise refusal(printed)
+        return printed.text
+
+    async def _run(self, *arguments: str) -> Output:
+        return await output(TOOL, *arguments, env=libraries(f"{DRIVER}/driver", f"{DRIVER}/common"), lock=self._lock)
 
 
-def judge(printed: Output, at: float) -> tuple[tuple[Reading, ...], tuple[Fact, ...]]:
+def judge(printed: Output, at: float) -> Seen:
     """Parse what a run printed. A run that failed gives no data: its table may lack devices that are there.
 
     Raises:
         LookError: the exit code is not 0, or the text lists no devices.
     """
     if printed.code:
-        raise LookError(_obstacle(printed.text) or f"{TOOL} ends with exit code {printed.code}{_said(printed.text)}")
+        raise refusal(printed)
     return parse(printed.text, at)
 
 
-def parse(text: str, at: float) -> tuple[tuple[Reading, ...], tuple[Fact, ...]]:
+def parse(text: str, at: float) -> Seen:
     """Translate the table; what it does not tell (NA, -, the zeros of failed queries) gives no reading.
 
     Raises:
@@ -64,19 +77,18 @@ def parse(text: str, at: float) -> tuple[tuple[Reading, ...], tuple[Fact, ...]]:
     """
     found, driver = devices(text), version(text)
     if not found:
-        nothing = f" lists no devices; in a container, mount {_NODES}"
-        raise LookError(_obstacle(text) or TOOL + (nothing if driver else f" prints no table of devices{_said(text)}"))
-    readings = (reading for device, chip in found.items() for reading in _readings(device, chip, driver, at))
-    return tuple(readings), _facts(found, driver)
+        nothing = f" lists no devices; in a container, mount {NODES}"
+        raise LookError(obstacle(text) or TOOL + (nothing if driver else f" prints no table of devices{said(text)}"))
+    readings = (reading for name, chip in found.items() for reading in _readings(name, chip, driver, at))
+    told = Fact(catalog.ASCEND_DRIVER, driver or None, _ORIGIN.path, "" if driver else "no version in the banner")
+    products, healths = [chip.card.product for chip in found.values()], [chip.health for chip in found.values()]
+    return tuple(readings), common(_ORIGIN, products, told, healths)
 
 
-def _readings(device: str, chip: Chip, driver: str, at: float) -> Iterator[Reading]:
-    pairs = labels(vendor=VENDOR, device=device)
+def _readings(name: str, chip: Chip, driver: str, at: float) -> Iterator[Reading]:
+    pairs = labels(vendor=VENDOR, device=name)
     yield Reading(
-        catalog.DEVICE_INFO,
-        1.0,
-        at,
-        labels(vendor=VENDOR, device=device, product=chip.card.product, driver=driver),
+        catalog.DEVICE_INFO, 1.0, at, labels(vendor=VENDOR, device=name, product=chip.card.product, driver=driver)
     )
     told = {
         catalog.DEVICE_HEALTHY: float(chip.health == "OK") if chip.health else None,
@@ -89,36 +101,37 @@ def _readings(device: str, chip: Chip, driver: str, at: float) -> Iterator[Readi
     yield from (Reading(metric, value, at, pairs) for metric, value in told.items() if value is not None)
 
 
-def _facts(found: Mapping[str, Chip], driver: str) -> tuple[Fact, ...]:
-    products = Counter(chip.card.product for chip in found.values())
-    return (
-        Fact(catalog.ASCEND_DEVICES, ", ".join(f"{n}x {product}" for product, n in sorted(products.items())), _SOURCE),
-        Fact(catalog.ASCEND_DRIVER, driver or None, _SOURCE, "" if driver else "no version in the banner"),
-        _states([chip.health for chip in found.values()]),
-    )
+def _known(found: Mapping[str, Chip], told: Mapping[str, Told]) -> dict[str, tuple[float, tuple[Figure, ...]]]:
+    """Give, by device, when it was asked for details and what it told."""
+    known: dict[str, tuple[float, tuple[Figure, ...]]] = {}
+    for npu, answer in told.items():
+        for chip, figures in answer.chips.items():
+            name = device(found, npu, chip)
+            if name and name not in known:  # a query that tells no chip's number speaks of one that has a number, too
+                known[name] = (answer.at, figures)
+    return known
 
 
-def _states(words: list[str]) -> Fact:
-    """Give the health as one word only if every device tells it and all agree."""
-    count = Counter(word for word in words if word)
-    if not count:
-        return Fact(catalog.ASCEND_HEALTH, None, _SOURCE, "no device tells its health")
-    agreed = max(count.values()) == len(words)
-    return Fact(catalog.ASCEND_HEALTH, ",".join(w if agreed else f"{w}={n}" for w, n in sorted(count.items())), _SOURCE)
+def _details(known: Mapping[str, tuple[float, tuple[Figure, ...]]], at: float) -> Iterator[Reading]:
+    """Give what is known beyond the table, each figure with its own time."""
+    for name, (told_at, figures) in known.items():
+        who = {"vendor": VENDOR, "device": name}
+        for figure in figures:
+            unit = {"unit": figure.unit} if figure.unit else {}
+            yield Reading(figure.metric, figure.value, told_at, labels(**who, **unit))
+        if told_at < at:
+            yield Reading(catalog.DEVICE_AGE, at - told_at, at, labels(**who))
 
 
-def _obstacle(text: str) -> str:
-    """Give what stands in the way and what would help; "" where the text is none of the tool's known messages."""
-    library = _LIBRARY.search(text)
-    if library:
-        return f"{TOOL} does not find {library[1]}: mount {_LIBRARIES} and /usr/local/dcmi, \
-and set LD_LIBRARY_PATH={_LIBRARIES}/driver:{_LIBRARIES}/common"
-    for code in _CODE.findall(text):
-        return f"{TOOL} fails with {code}: {_CODES.get(code, 'see the error codes of DCMI')}"
-    return next((f"{TOOL} {advice}" for message, advice in _TEXTS.items() if message in text), "")
-
-
-def _said(text: str) -> str:
-    """Give the last line outside a table, as the end of a sentence."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()[:1] not in {"", "|", "+"}]
-    return f": {lines[-1][:200]}" if lines else ""
+def _clock(found: Iterable[str], known: Mapping[str, tuple[float, tuple[Figure, ...]]], why: str) -> Fact:
+    """Say for what clock the chips are made, once all have told it: else a slow answer would look like a change."""
+    rated = {
+        name: f"{figure.value / 1e6:g} MHz"
+        for name, (_, figures) in known.items()
+        for figure in figures
+        if figure.metric == catalog.DEVICE_CLOCK_MAX
+    }
+    untold = [name for name in found if name not in rated]
+    if untold:
+        return Fact(catalog.ASCEND_CLOCK, None, _DETAILS, why or f"not told yet by {', '.join(untold)[:100]}")
+    return tallied(catalog.ASCEND_CLOCK, rated.values(), _DETAILS, "")

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 _BANNER = re.compile(r"^[ \t]*\|[ \t]*npu-smi[ \t]+([^\s|]+)(?:[ \t]+Version:[ \t]*([^\s|]+))?", re.MULTILINE)
 _CARD = re.compile(r"([0-9]{1,9})(?:\s+(\S.*))?")
 _HEALTH = re.compile(r"[A-Za-z][A-Za-z ]*|-?")
-_CHIP = re.compile(r"(?:([0-9]{1,9})(?:\s+(\S+))?)?")
+_CHIP = re.compile(r"(?:([0-9]{1,9})(?:\s+([0-9]{1,9}|NA|-))?)?")
 _BUS = re.compile(r"[0-9A-Fa-f:.]+|NA|-?")
 _FIGURE = re.compile(r"([^\s/]+)\s*/\s*([^\s/]+)|([^\s/]+)")  # a pair "used / total", or one number
 _NUMBER = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?")
 _UNTOLD = frozenset({"", "-", "NA"})
+_NO_CHIP = "mcu"  # a card's own controller, which some builds list among its chips
 
 # A number beyond these is a code of the driver's, not a measurement.
 _HOTTEST = 200.0
@@ -65,7 +66,7 @@ def version(text: str) -> str:
 
 def devices(text: str) -> dict[str, Chip]:
     """Give each chip once, in the table's order, by its name: <npu>/<chip> where a card has several, else <npu>."""
-    chips = tuple(_chips(text))
+    chips = tuple(chip for chip in _chips(text) if chip.card.product.casefold() != _NO_CHIP)
     several = {chip.card.npu for chip in chips if chip.number not in {"", "0"}}
     found: dict[str, Chip] = {}
     for chip in _dies(chips):
@@ -131,12 +132,10 @@ def _chip(card: Card, cells: list[str]) -> Chip | None:
 
 
 def _memory(figures: list[tuple[str, str, str]]) -> tuple[float | None, float | None]:
-    """Give the last pair that has a total: HBM stands last, and is 0 / 0 on chips without it."""
-    for used, total, _ in reversed(figures):
-        size = _number(total, _LARGEST, _PER_BYTE)
-        if size:
-            return _number(used, _LARGEST, _PER_BYTE), size
-    return None, None
+    """Give the last pair: chips with HBM tell that last, and a total of 0 there is a query that failed."""
+    used, total, _ = figures[-1]
+    size = _number(total, _LARGEST, _PER_BYTE)
+    return (_number(used, _LARGEST, _PER_BYTE), size) if size else (None, None)
 
 
 def _number(text: str, most: float, per: float = 1.0) -> float | None:

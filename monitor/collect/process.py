@@ -1,23 +1,94 @@
-"""Which processes on this node are vLLM servers, by what their command lines say; any user may read those."""
+"""The serving process, as /proc shows it: arguments, environment, libraries, Python, limits. It is only ever read."""
 
-import re
 from collections.abc import Iterator
+from functools import cache, partial
 from pathlib import Path
 
-# The API server keeps its command line; engines and workers call themselves VLLM::..., set from 0.10.1 on.
-_SERVER = re.compile(r"^VLLM::|(?:^|[/ ])vllm serve\b|\bvllm\.entrypoints\.")
+from monitor import catalog
+from monitor.collect import (
+    process_arguments,
+    process_cgroup,
+    process_env,
+    process_libraries,
+    process_limits,
+    process_packages,
+)
+from monitor.collect.fetch import LookError
+from monitor.collect.process_files import Proc, proc
+from monitor.collect.process_find import Address, Server, find, loads
+from monitor.collect.process_libraries import mapped
+from monitor.collect.process_scan import runs, servers
+from monitor.model import Fact, Reading
+
+__all__ = ["Address", "Watch", "loading", "servers"]
+
+EVERY = 4
+"""Looks of which one really looks, unless the process ended: what it was started with does not change."""
+
+Seen = tuple[tuple[Reading, ...], tuple[Fact, ...]]
 
 
-def servers(procfs: Path) -> Iterator[int]:
-    """Give the process ids of vLLM servers, engines and workers; a /proc that cannot be read shows none."""
-    try:
-        entries = [path for path in procfs.iterdir() if path.name.isdigit()]
-    except OSError:
-        return
-    for path in entries:
+def loading(procfs: Path, sysfs: Path, address: Address) -> bool:
+    """Tell whether a server that may come to serve an address runs and does not listen yet."""
+    return loads(proc(procfs, sysfs), address)
+
+
+class Watch:
+    """Looks at the process that serves one address, now and then and when it ended; one look at a time."""
+
+    def __init__(self, procfs: Path, sysfs: Path, address: Address) -> None:
+        self._roots = procfs, sysfs
+        self._address = address
+        self._server: Server | None = None
+        self._seen: Seen = ((), ())
+        self._left = 0
+
+    def look(self, at: float) -> Seen:
+        """Give what the process was started with and what it may use.
+
+        Where it cannot be found, that is the one fact there is, unreadable, with what to add.
+        """
+        if self._left and (self._server is None or runs(self._roots[0], self._server.process)):
+            self._left -= 1
+            return self._seen
+        self._left = EVERY - 1
+        here = proc(*self._roots)
         try:
-            line = (path / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-        except OSError:
-            continue  # it ended while we looked
-        if _SERVER.search(line):
-            yield int(path.name)
+            self._server = server = find(here, self._address)
+            self._seen = _readings(here, server, at), tuple(_facts(here, server))
+        except LookError as error:
+            self._server, self._seen = None, ((), (Fact(catalog.PROCESS_PID, None, "/proc", str(error)),))
+        return self._seen
+
+
+def _readings(here: Proc, server: Server, at: float) -> tuple[Reading, ...]:
+    return (*process_cgroup.throttled(here, server, at), *process_limits.swapped(here, server, at))
+
+
+def _facts(here: Proc, server: Server) -> Iterator[Fact]:
+    pid = server.process.pid
+    path = f"/proc/{pid}"
+    yield Fact(catalog.PROCESS_PID, str(pid), path)
+    yield Fact(catalog.PROCESS_FOUND, server.how, path)
+    for name, role in (
+        (catalog.PROCESS_API_SERVERS, "APIServer"),
+        (catalog.PROCESS_ENGINES, "EngineCore"),
+        (catalog.PROCESS_WORKERS, "Worker"),
+    ):
+        yield _count(name, server, role)
+    maps = cache(partial(mapped, here))
+    yield from process_arguments.facts(here, server)
+    yield from process_env.facts(here, server)
+    yield from process_libraries.facts(here, server, maps)
+    yield from process_packages.facts(here, server, maps)
+    yield from process_limits.facts(here, server)
+    yield from process_cgroup.facts(here, server)
+
+
+def _count(name: str, server: Server, role: str) -> Fact:
+    """Count the processes of a role; those of a server without titles cannot be told apart."""
+    path = f"/proc/{server.process.pid}"
+    if not any(one.role for one in server.family):
+        return Fact(name, None, path, "needs: vLLM 0.10.1 or newer with setproctitle, for its processes to bear titles")
+    count = len(server.of(role))
+    return Fact(name, str(count or 1 if role == "APIServer" else count), path)

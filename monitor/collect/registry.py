@@ -3,10 +3,11 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 import structlog
 
-from monitor.collect import ascend, host, sophgo, vllm
+from monitor.collect import host, vllm
 from monitor.collect.fetch import LookError
 from monitor.model import Fact, Reading, Snapshot
 
@@ -16,13 +17,24 @@ Look = Callable[[float], Awaitable[Seen]]
 TARGET_COLLECTORS = {"vllm": vllm.look}
 """Looked at once per target and beat; each takes the target's client and the time."""
 
+OTHER_COLLECTORS = ("mlnode", "process", "vllm_log")
+"""Looked at beside the server's own figures, once per target and beat; `parts.others` knows which can be."""
+
 NODE_COLLECTORS = {"host": host.look}
 """Looked at once per process, in a loop of their own; each takes the host's roots and the time."""
 
-TOOL_COLLECTORS = {"ascend": (ascend.TOOL, ascend.look), "sophgo": (sophgo.TOOL, sophgo.look)}
-"""As above, by running a vendor's tool, where it is there."""
+DEVICE_COLLECTORS = ("ascend", "nvidia", "sophgo")
+"""Looked at once per process, each in a loop of its own; `devices.sources` knows whom they ask."""
 
 _log = structlog.get_logger()
+
+
+def beside(other: Snapshot, own: Snapshot) -> Snapshot:
+    """Leave out of another look at a server what the server's own figures tell: they are never told twice."""
+    metrics = {reading.metric for reading in own.readings}
+    known = {fact.name for fact in own.facts if fact.value is not None}
+    readings = tuple(reading for reading in other.readings if reading.metric not in metrics)
+    return replace(other, readings=readings, facts=tuple(fact for fact in other.facts if fact.name not in known))
 
 
 async def run(source: str, look: Look, limit: float) -> Snapshot:

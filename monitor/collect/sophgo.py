@@ -3,114 +3,114 @@
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from decimal import Decimal
-from itertools import pairwise
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 from monitor import catalog
-from monitor.collect.command import output
+from monitor.collect import bm_smi
+from monitor.collect.bm_smi import Chips, from_lines, from_table
+from monitor.collect.command import Output, ended, found, libraries, output
 from monitor.collect.fetch import LookError
+from monitor.collect.sophgo_fields import LEVELS, MEMORY, Fields, amount, fields, joined, word
 from monitor.model import Fact, Reading, labels
 
 TOOL = "tpu-smi"
 VENDOR = "sophgo"
+HOME = "/opt/tpuv7/tpuv7-current"
 _ARGUMENTS = ("--noloop", "--json_format")  # without the first it runs for ever
 
 _ESCAPE = re.compile(r"\x1b(?:\[[0-9;?]*[@-~]|\][^\x07\x1b\n]*(?:\x07|\x1b\\)?|[()][0-9A-Za-z]|[=>])|\r")
-_AMOUNT = re.compile(r"([0-9]{1,15}(?:\.[0-9]{0,9})?) ?([A-Za-z%°℃]*)")
-_ROW = re.compile(r"^[ \t]*\|([^|\n]*)\|([^|\n]*)\|", re.MULTILINE)
-_BOARD = re.compile(r"(\S+) (\S.*?)(?: (?:PCIE|SOC|N/A|F)(?: .*)?)?")
-_LINE = re.compile(r"^[ \t]*(\S.*?) (?:PCIE|SOC|N/A| F ) chip[0-9]+:(\s+[0-9]{1,6}(?:\s+\S+){15})", re.MULTILINE)
-_COLUMNS = "TPU Bus Status boardT chipT TPU_P TPU_V ECC CorrectN Util Minclk Maxclk Currclk TPU_C memused memtotal"
-_UNTOLD = {"", "n/a", "na", "-", "none", "null"}
+_LINKS = re.compile(r"c2c|topolog|sg_?link", re.IGNORECASE)
 
-_BYTES = {f"{prefix}{unit}": str(1024**n) for n, prefix in enumerate(("", "k", "m", "g", "t")) for unit in ("b", "ib")}
-_HERTZ = {"hz": "1", "k": "1e3", "khz": "1e3", "m": "1e6", "mhz": "1e6", "g": "1e9", "ghz": "1e9"}
-_CELSIUS = {"c": "1", "°c": "1", "℃": "1", "": "1"}
-# What is measured: as the tools call it (letters only), what each unit is worth, and beyond what it is a fault's code.
-# Of tpu-smi's JSON only tpu_util and mem_usage are known; the rest is taken to keep the names that the drivers use.
-# A number without unit counts where it can mean but one; bm-smi cuts a power's unit off from 100 W on.
-_LEVELS: dict[str, tuple[str, dict[str, str], float]] = {
-    catalog.DEVICE_UTILIZATION: ("tpuutil tpuutilization util utilization", {"%": "0.01", "": "0.01"}, 1),
-    catalog.DEVICE_MEMORY_USED: ("memusage memoryusage memused memoryused", _BYTES, 2**50),
-    catalog.DEVICE_MEMORY_TOTAL: ("memtotal memorytotal totalmem totalmemory", _BYTES, 2**50),
-    catalog.DEVICE_TEMPERATURE: ("chipt chiptemp tputemp temp temperature", _CELSIUS, 200),
-    catalog.DEVICE_POWER: ("tpup tpupower chippower power", {"w": "1", "mw": "0.001", "": "1"}, 10_000),
-    catalog.DEVICE_CLOCK: ("currclk tpucurrentclock tpuclk tpuclock tpufreq currentclock clock clk", _HERTZ, 1e11),
-    catalog.DEVICE_CLOCK_MAX: ("maxclk tpumaxclk tpumaxclock maxclock", _HERTZ, 1e11),
-    catalog.DEVICE_ECC_ERRORS: ("correctn ecccorrectnum", {"": "1"}, 2**31),
-}
-_MEANS = {called: metric for metric, (names, _, _) in _LEVELS.items() for called in names.split()}
-_MEANS |= dict.fromkeys(("name", "boardname", "boardtype", "cardname", "cardtype", "productname"), "product")
-_MEANS |= {"driverversion": "driver", "boardp": "boardpower"}
-_OF_A_CARD = {"product", "driver", catalog.DEVICE_CLOCK_MAX}
-_MEMORY = (catalog.DEVICE_MEMORY_USED, catalog.DEVICE_MEMORY_TOTAL)
-
-_LIBRARIES = "put /opt/tpuv7/tpuv7-current/lib first in LD_LIBRARY_PATH"
+_LIBRARIES = f"put {HOME}/lib first in LD_LIBRARY_PATH"
 _DRIVER = "load the driver (lsmod shows sgcard then), and give /dev/sg-host-drv-* to this container"
-_GOOGLE = "this is Google's tpu-info, another product; put /opt/tpuv7/tpuv7-current/bin first in PATH"
+_GOOGLE = f"this is Google's tpu-info, another product; put {HOME}/bin first in PATH"
+_TERMINAL = "it needs the terminals' descriptions: mount /usr/share/terminfo and /lib/terminfo"
 _ADVICE = {
     r"\blibtpu\b|\bTPU (chips|process info|duty cycle|hbm usage|runtime utilization)\b": _GOOGLE,
     r"shared (librar|object)|symbol lookup|GLIBC|^no output$": _LIBRARIES,
     r"permission denied|not permitted": "run as root, or as a user who may open /dev/sg-host-drv-*",
     r"unknown command line flag": "this tpu-smi cannot print JSON; update tpuv7-runtime",
     r"sgdev_communication|\bbusy\b": "another process holds the device, or it hangs; see dmesg",
+    r"opening terminal|color support": _TERMINAL,
     r"no such (device|file)|no device|driver (is|may|not)|bmctl|(SDK|Lib) Version:|\"(card|chip)_num\": *0\b": _DRIVER,
 }
-_OTHERWISE = "run tpu-smi --noloop --json_format by hand to see the whole of it"
 
-_Fields = dict[str, str]
-_Chips = Iterator[tuple[str, _Fields]]
+Seen = tuple[tuple[Reading, ...], tuple[Fact, ...]]
 
 
-async def look(at: float) -> tuple[tuple[Reading, ...], tuple[Fact, ...]]:
-    """Ask tpu-smi once; raises LookError with what to do when it fails or tells of no chip."""
-    ran = await output(TOOL, *_ARGUMENTS)
-    if ran.code:
-        raise _refusal(ran.text, f"{TOOL} ended with status {ran.code}")
-    return parse(ran.text, at)
+def tool() -> str:
+    """Give the tool to ask, by name or path; "" where there is none."""
+    return next(filter(found, (TOOL, f"{HOME}/bin/{TOOL}", bm_smi.TOOL)), "")
 
 
-def parse(text: str, at: float) -> tuple[tuple[Reading, ...], tuple[Fact, ...]]:
-    """Translate what the tool printed; raises LookError with what to do when it tells of no chip.
+class Sophgo:
+    """Sophgo's chips on this node, asked of `tool` ("": of none); `files` gives what the driver's files tell."""
+
+    def __init__(self, tool: str, files: Callable[[], Awaitable[tuple[Fact, ...]]]) -> None:
+        self._tool = tool
+        self._files = files
+
+    async def look(self, at: float) -> Seen:
+        """Ask once; raises LookError with what to do when the tool fails or tells of no chip."""
+        told = await self._files()
+        nobody = Fact(catalog.SOPHGO_DEVICES, None, "", f"no {TOOL} here: mount {HOME}")
+        readings, facts = await self._asked(at) if self._tool else ((), (nobody,))
+        known = {fact.name: fact for fact in told}
+        known |= {fact.name: fact for fact in facts if fact.value is not None or fact.name not in known}
+        return readings, tuple(known.values())
+
+    async def _asked(self, at: float) -> Seen:
+        """Run the tool, with the libraries it was built with: others of the same name make it end without a word."""
+        if self._tool == bm_smi.TOOL:
+            return judge(await output(self._tool, *bm_smi.ARGUMENTS, env=bm_smi.ENVIRONMENT), at, self._tool)
+        return judge(await output(self._tool, *_ARGUMENTS, env=libraries(f"{HOME}/lib")), at)
+
+
+def judge(printed: Output, at: float, tool: str = TOOL) -> Seen:
+    """Translate what a run printed, which is no data where it failed; raises LookError with what to do."""
+    if printed.code:
+        raise _refusal(printed.text, f"{tool} {ended(printed)}")
+    return parse(printed.text, at, tool)
+
+
+def parse(text: str, at: float, tool: str = TOOL) -> Seen:
+    """Translate what a tool printed; raises LookError with what to do when it tells of no chip.
 
     Of a chip that is told twice the last counts; one that the tool does not call active has no numbers but its health.
     """
     text = _ESCAPE.sub("", text)
-    for layout in (_from_json, _from_table, _from_lines):
+    for layout in (_from_json, from_table, from_lines):
         chips = dict(layout(text))
         if chips:
-            found = (reading for device, fields in chips.items() for reading in _readings(device, fields, at))
-            return tuple(found), _facts(list(chips.values()))
-    raise _refusal(text, f"{TOOL} told of no chip")
+            readings = (reading for device, told in chips.items() for reading in _readings(device, told, at))
+            return tuple(readings), _facts(list(chips.values()), _links(text), tool)
+    raise _refusal(text, f"{tool} told of no chip")
+
+
+def _command(tool: str) -> str:
+    return " ".join((tool, *(bm_smi.ARGUMENTS if tool == bm_smi.TOOL else _ARGUMENTS)))
 
 
 def _refusal(text: str, what: str) -> LookError:
     """Make the error that quotes the line that says most, and says what to do."""
     lines = [line.strip() for line in _ESCAPE.sub("", text).splitlines() if line.strip()] or ["no output"]
     hints = ((line, advice) for sign, advice in _ADVICE.items() for line in lines if re.search(f"(?i){sign}", line))
-    line, advice = next(hints, (lines[0], _OTHERWISE))
-    return LookError(f"{what} ({_word(line)}): {advice}")
+    line, advice = next(hints, (lines[0], f"run {_command(what.split(maxsplit=1)[0])} by hand to see the whole of it"))
+    return LookError(f"{what} ({word(line)}): {advice}")
 
 
-def _word(text: str) -> str:
-    """Give what the tool says as one short printable line; "" for what says that nothing is known."""
-    word = re.sub(r"[^ -~]", "?", " ".join(text.split()))[:120].strip()
-    return "" if word.casefold() in _UNTOLD else word
-
-
-def _from_json(text: str) -> _Chips:
+def _from_json(text: str) -> Chips:
     for document in _documents(text):
-        driver = _fields(document.items()).get("driver", "")
+        driver = fields(document.items()).get("driver", "")
         for number, card in _numbered(document, "card"):
-            own, chips = {"driver": driver, **_fields(card.items())}, _numbered(card, "chip")
+            own, chips = {"driver": driver, **fields(card.items())}, _numbered(card, "chip")
             alone = len(chips) == 1 and own.get("chipnumofcard", "1") == "1"
             name = next(filter(str.isdecimal, (own.get("cardidx", ""), number)))
             for position, chip in chips:
-                fields = _fields(chip.items())
-                index = next(filter(str.isdecimal, (fields.get("chipindexofcard", ""), position)))
-                yield name if alone else f"{name}/{index}", _joined(own, fields, alone=alone)
+                told = fields(chip.items())
+                index = next(filter(str.isdecimal, (told.get("chipindexofcard", ""), position)))
+                yield name if alone else f"{name}/{index}", joined(own, told, alone=alone)
 
 
 def _documents(text: str) -> Iterator[dict[str, Any]]:
@@ -129,91 +129,40 @@ def _documents(text: str) -> Iterator[dict[str, Any]]:
 
 def _numbered(parent: dict[str, Any], kind: str) -> list[tuple[str, dict[str, Any]]]:
     """Give the objects of names such as "card0" with their numbers."""
-    found = ((re.fullmatch(rf"{kind}[_ ]?([0-9]{{1,6}})", key, re.IGNORECASE), part) for key, part in parent.items())
-    return [(match[1], part) for match, part in found if match and isinstance(part, dict)]
+    named = ((re.fullmatch(rf"{kind}[_ ]?([0-9]{{1,6}})", key, re.IGNORECASE), part) for key, part in parent.items())
+    return [(match[1], part) for match, part in named if match and isinstance(part, dict)]
 
 
-def _fields(pairs: Iterable[tuple[str, object]]) -> _Fields:
-    """Give the plain values under our names, and where we have none, under theirs in letters only."""
-    plain = ((re.sub(r"[^a-z]", "", name.lower()), value) for name, value in pairs)
-    return {_MEANS.get(name, name): str(value).strip() for name, value in plain if isinstance(value, str | int | float)}
+def _links(text: str) -> str:
+    """Give what a document tells of the links between chips, as compact JSON; how it is told, nobody has published."""
+    told = (value for document in _documents(text) for name, value in document.items() if _LINKS.search(name))
+    return word(next((json.dumps(value, separators=(",", ":")) for value in told if value), ""))
 
 
-def _from_table(text: str) -> _Chips:
-    version = re.search(r"\bDriver Version:[ \t]*([^\s|]+)", text)
-    for frame in re.split(r"(?=\|card\b)", text)[1:]:
-        found = list(_pairs(_ROW.findall(frame.partition("Processes:")[0])))
-        sizes = Counter(card for card, _, _ in found)
-        for card, board, fields in found:
-            alone = not card or sizes[card] == 1
-            device = fields["tpu"] if alone else f"{card}/{fields['tpu']}"
-            yield device, _joined({"driver": version[1] if version else "", **board}, fields, alone=alone)
-
-
-def _pairs(rows: list[tuple[str, str]]) -> Iterator[tuple[str, _Fields, _Fields]]:
-    """Give each chip's card, the card's fields and the chip's: in two rows each, after two rows that name them."""
-    card, board = "", _Fields()
-    for (left, right), (left_below, right_below) in pairwise(rows[2:]):
-        fields = _cells(rows[0][1], right)
-        if fields.get("tpu", "").isdecimal():
-            if match := _BOARD.fullmatch(" ".join(left.split())):  # only a card's first chip has it
-                card, board = _word(match[1]), {"product": match[2], **_cells(rows[1][0], left_below)}
-            yield card, board, {**fields, **_cells(rows[1][1], right_below)}
-
-
-def _cells(header: str, row: str) -> _Fields:
-    """Give a row's values by the header's names; none if they do not fit each other."""
-    names, values = header.split(), re.sub(r" ?/ ?", "/", " ".join(row.split())).split()
-    return _fields(zip(names, values, strict=True)) if len(names) == len(values) else {}
-
-
-def _from_lines(text: str) -> _Chips:
-    for name, values in _LINE.findall(text):
-        fields = _fields(zip(_COLUMNS.split(), values.split(), strict=True))
-        yield fields["tpu"], _joined({"product": name}, fields, alone=True)
-
-
-def _joined(card: _Fields, own: _Fields, *, alone: bool) -> _Fields:
-    """Join what is told of a chip and of its card, which is all the chip's if it is alone there."""
-    fields = {**{name: value for name, value in card.items() if alone or name in _OF_A_CARD}, **own}
-    if alone and "boardpower" in fields:
-        fields.setdefault(catalog.DEVICE_POWER, fields["boardpower"])
-    used, slash, total = fields.get(_MEMORY[0], "").partition("/")
-    fields |= dict(zip(_MEMORY, (used.strip(), total.strip()), strict=True)) if slash else {}
-    return fields | {name: _word(fields.get(name, "")) for name in ("status", "product", "driver")}
-
-
-def _readings(device: str, fields: _Fields, at: float) -> Iterator[Reading]:
+def _readings(device: str, told: Fields, at: float) -> Iterator[Reading]:
     who = {"vendor": VENDOR, "device": device}
-    state = fields["status"].casefold()
-    yield Reading(catalog.DEVICE_INFO, 1.0, at, labels(**who, product=fields["product"], driver=fields["driver"]))
+    state = told["status"].casefold()
+    yield Reading(catalog.DEVICE_INFO, 1.0, at, labels(**who, product=told["product"], driver=told["driver"]))
     if state:
         yield Reading(catalog.DEVICE_HEALTHY, float(state == "active"), at, labels(**who))
-    amounts = {metric: _amount(fields.get(metric, ""), *level[1:]) for metric, level in _LEVELS.items()}
+    amounts = {metric: amount(told.get(metric, ""), *level[1:]) for metric, level in LEVELS.items()}
     if amounts[catalog.DEVICE_MEMORY_TOTAL] == 0:  # a query that failed
-        amounts |= dict.fromkeys(_MEMORY)
+        amounts |= dict.fromkeys(MEMORY)
     for metric, value in amounts.items() if state in {"", "active"} else ():
         reason = {"reason": "corrected"} if metric == catalog.DEVICE_ECC_ERRORS else {}
         if value is not None:
             yield Reading(metric, value, at, labels(**who, **reason))
 
 
-def _amount(text: str, units: dict[str, str], most: float) -> float | None:
-    """Give a number in the base unit; None for anything but a number from 0 to `most` in one of these units."""
-    match = _AMOUNT.fullmatch(text)
-    scale = units.get(match[2].casefold()) if match else None
-    value = float(Decimal(match[1]) * Decimal(scale)) if match and scale else None
-    return value if value is not None and value <= most else None
-
-
-def _facts(chips: list[_Fields]) -> tuple[Fact, ...]:
+def _facts(chips: list[Fields], links: str, tool: str) -> tuple[Fact, ...]:
     products = Counter(chip["product"] or "TPU" for chip in chips)
     states = Counter(chip["status"] for chip in chips if chip["status"])
     agreed = max(states.values(), default=0) == len(chips)
-    found = {
+    told = {
         catalog.SOPHGO_DEVICES: ", ".join(f"{count}x {name}" for name, count in sorted(products.items())),
         catalog.SOPHGO_DRIVER: ",".join(sorted({chip["driver"] for chip in chips} - {""})),
-        catalog.SOPHGO_HEALTH: ",".join(word if agreed else f"{word}={n}" for word, n in sorted(states.items())),
+        catalog.SOPHGO_HEALTH: ",".join(name if agreed else f"{name}={n}" for name, n in sorted(states.items())),
+        catalog.SOPHGO_LINKS: links,
     }
-    source, why = " ".join((TOOL, *_ARGUMENTS)), "the tool does not tell it"
-    return tuple(Fact(name, value or None, source, "" if value else why) for name, value in found.items())
+    source, why = _command(tool), "the tool does not tell it"
+    return tuple(Fact(name, value or None, source, "" if value else why) for name, value in told.items())

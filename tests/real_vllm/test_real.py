@@ -19,7 +19,7 @@ from processes import Served, run, serve
 from prometheus_client.parser import text_string_to_metric_families
 from serving import receiver
 
-from monitor.collect.vllm import NAMES, PREFIX
+from monitor.collect.vllm_figures import DIRECT, PREFIX, figures
 
 pytestmark = pytest.mark.real_vllm
 
@@ -66,10 +66,11 @@ def test_look_equals_vllm() -> None:
         for reading in looked["snapshots"][0]["readings"]
     }
 
-    for name in (*NAMES, *PREFIX):
-        alias = next(alias for alias in name.aliases if (alias, "0") in own)
-        say(f"{name.metric} = {seen[name.metric, '0']!r} ({alias})")
-        assert own[alias, "0"] == seen[name.metric, "0"]
+    for figure in (*DIRECT, *(figure for quantity in PREFIX for figure in figures(quantity))):
+        sample = next((sample for sample in figure.samples if (sample, "0") in own), None)
+        if sample:
+            say(f"{figure.metric} = {seen[figure.metric, '0']!r} ({sample})")
+            assert own[sample, "0"] == seen[figure.metric, "0"]
 
 
 def test_canary() -> None:
