@@ -28,7 +28,8 @@ def test_scene(tmp_path: Path) -> None:
     set_governor(tmp_path, "powersave")
 
     assert ("performance", "powersave") == (before, governor())
-    assert "1x 910B3" == ascend.parse(printed[0], 0.0)[1][0].value
+    facts = {fact.name: fact.value for fact in ascend.parse(printed[0], 0.0)[1]}
+    assert "1x 910B3" == facts[catalog.ASCEND_DEVICES]
     assert "1x TPU" == sophgo.parse(printed[1], 0.0)[1][0].value
 
 

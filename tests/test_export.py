@@ -40,7 +40,7 @@ def readings_of(*prefixes: str) -> tuple[Reading, ...]:
     )
 
 
-OF_VLLM = readings_of("vllm_")
+OF_VLLM = readings_of("vllm_", "mlnode_")
 OF_HOST = readings_of("host_", "accelerator_")
 VLLM = Snapshot(
     "vllm",

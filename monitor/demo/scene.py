@@ -28,6 +28,9 @@ kind = "log"
 procfs = "{folder}/proc"
 sysfs = "{folder}/sys"
 
+[ascend]
+lock_file = "{folder}/npu-smi.lock"
+
 [store]
 url = "sqlite:///{folder}/monitor.db"
 """
