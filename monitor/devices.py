@@ -8,16 +8,20 @@ from functools import partial
 from pathlib import Path
 from types import ModuleType
 
-from monitor.collect import ascend_processes, command, nvidia, nvidia_smi, sc11, sophgo
+from monitor.collect import command
 from monitor.collect.alone import alone
-from monitor.collect.ascend import Ascend
-from monitor.collect.ascend_errors import TOOL as NPU_SMI
-from monitor.collect.ascend_facts import Served
+from monitor.collect.ascend import processes
+from monitor.collect.ascend.errors import TOOL as NPU_SMI
+from monitor.collect.ascend.exporter import NpuExporter
+from monitor.collect.ascend.facts import Served
+from monitor.collect.ascend.look import Ascend
 from monitor.collect.fetch import LookError
-from monitor.collect.npu_exporter import NpuExporter
-from monitor.collect.process import servers
+from monitor.collect.nvidia import nvml, smi
+from monitor.collect.process.look import servers
 from monitor.collect.registry import Look, Seen
-from monitor.collect.sophgo import Sophgo
+from monitor.collect.sophgo import look as sophgo
+from monitor.collect.sophgo import sc11
+from monitor.collect.sophgo.look import Sophgo
 from monitor.settings import Host, Settings
 
 LOCK = "vllm-monitor-npu-smi.lock"
@@ -40,7 +44,7 @@ class Source:
 
 def sources(settings: Settings) -> dict[str, Source]:
     """Give each vendor's source by the name of its collector."""
-    return {"ascend": _ascend(settings), "nvidia": _nvidia(nvidia.library()), "sophgo": _sophgo(settings.host)}
+    return {"ascend": _ascend(settings), "nvidia": _nvidia(nvml.library()), "sophgo": _sophgo(settings.host)}
 
 
 def _ascend(settings: Settings) -> Source:
@@ -58,13 +62,13 @@ def _ascend(settings: Settings) -> Source:
     return Source(NPU_SMI, Ascend(lock, served).look, "" if wanted else f"no {NPU_SMI} here", add)
 
 
-def _nvidia(library: ModuleType | None, tool: str = nvidia_smi.TOOL) -> Source:
+def _nvidia(library: ModuleType | None, tool: str = smi.TOOL) -> Source:
     """Ask the driver's library where it can be loaded, else its tool."""
     if library:
-        return Source(nvidia.SOURCE, alone(nvidia.Nvml(library).look))
-    missing = "" if command.found(tool) else f"no {tool} here, and not both {nvidia.SHARED_OBJECT} and nvidia-ml-py"
+        return Source(nvml.SOURCE, alone(nvml.Nvml(library).look))
+    missing = "" if command.found(tool) else f"no {tool} here, and not both {nvml.SHARED_OBJECT} and nvidia-ml-py"
     add = "only if the node has such devices: install vllm-monitor[nvidia]; in a container, start it with --gpus all"
-    return Source(tool, nvidia_smi.Smi(tool).look, missing, add)
+    return Source(tool, smi.Smi(tool).look, missing, add)
 
 
 def _sophgo(host: Host) -> Source:
@@ -110,4 +114,4 @@ def _served(procfs: Path) -> Served:
 
 
 def _of_vllm(procfs: Path, pids: frozenset[int]) -> frozenset[int]:
-    return ascend_processes.descendants(procfs, frozenset(servers(procfs)), pids)
+    return processes.descendants(procfs, frozenset(servers(procfs)), pids)

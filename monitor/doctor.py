@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 from monitor import catalog, contract, mlnode
 from monitor.canary.canary import Server
 from monitor.canary.stopwatch import Stopwatch
-from monitor.collect import vllm
 from monitor.collect.registry import run
+from monitor.collect.vllm import look as vllm
 from monitor.devices import Source, sources
 from monitor.model import Snapshot
 from monitor.parts import canary, client, node_looks, others

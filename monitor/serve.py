@@ -18,7 +18,7 @@ from monitor.alert.sink import Options
 from monitor.canary.canary import Server
 from monitor.canary.economy import SPARING
 from monitor.canary.stopwatch import Lag, Stopwatch
-from monitor.collect import vllm
+from monitor.collect.vllm import look as vllm
 from monitor.delivery import Delivery
 from monitor.detect.verdict import Policy
 from monitor.export import Board, Periods

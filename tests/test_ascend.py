@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor import catalog
-from monitor.collect.ascend import judge, parse
+from monitor.collect.ascend.look import judge, parse
 from monitor.collect.command import Output
 from monitor.collect.fetch import LookError
 from monitor.model import Fact, Reading

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor import catalog
-from monitor.collect.ascend_detail import Figure, blocks, details
+from monitor.collect.ascend.detail import Figure, blocks, details
 
 CAPTURES = Path(__file__).parent / "captures" / "ascend"
 NAMES = sorted(path.stem for path in CAPTURES.glob("info-t-*.txt"))

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from monitor import catalog
-from monitor.collect.ascend import Ascend, parse
-from monitor.collect.ascend_rounds import OLD, Rounds
+from monitor.collect.ascend.look import Ascend, parse
+from monitor.collect.ascend.rounds import OLD, Rounds
 from monitor.collect.fetch import LookError
 from monitor.collect.registry import run
 from monitor.model import Fact, Reading

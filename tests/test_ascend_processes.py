@@ -7,8 +7,8 @@ from goldens import compare
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.collect.ascend_processes import Process, descendants, processes, used
-from monitor.collect.ascend_table import devices
+from monitor.collect.ascend.processes import Process, descendants, processes, used
+from monitor.collect.ascend.table import devices
 
 CAPTURES = Path(__file__).parent / "captures" / "ascend"
 NAMES = sorted(path.stem for path in CAPTURES.glob("info_*.txt"))

@@ -10,7 +10,7 @@ from vllm_pages import LIVE, NAMES, text_of
 
 from monitor.collect.exposition import families, is_openmetrics, parse
 from monitor.collect.fetch import LookError
-from monitor.collect.vllm_figures import WANTED
+from monitor.collect.vllm.figures import WANTED
 
 RUNNING = "vllm:num_requests_running"
 

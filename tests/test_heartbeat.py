@@ -19,8 +19,8 @@ from monitor import catalog
 from monitor.canary.canary import Canary, Server
 from monitor.canary.economy import Economy
 from monitor.canary.stopwatch import Stopwatch
-from monitor.collect import vllm
 from monitor.collect.registry import Look, run
+from monitor.collect.vllm import look as vllm
 from monitor.heartbeat import REMOTE, Heart
 from monitor.model import Beat, Fact, Reading
 from monitor.node import NODE, Node, every

@@ -18,9 +18,9 @@ from serving import simulated
 from world import NAME, World, settings_for, world
 
 from monitor import catalog
-from monitor.collect import vllm
 from monitor.collect.mlnode import parse
 from monitor.collect.registry import run
+from monitor.collect.vllm import look as vllm
 from monitor.doctor import Check, examine
 from monitor.heartbeat import REMOTE, Heart
 from monitor.mlnode import judge

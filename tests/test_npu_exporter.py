@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor import catalog
+from monitor.collect.ascend.exporter import WANTED, NpuExporter, seen
 from monitor.collect.exposition import Sample, parse
 from monitor.collect.fetch import LookError
-from monitor.collect.npu_exporter import WANTED, NpuExporter, seen
 from monitor.model import Fact, Reading
 
 CAPTURES = Path(__file__).parent / "captures" / "npu_exporter"

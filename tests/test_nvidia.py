@@ -27,9 +27,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor import catalog
-from monitor.collect import nvidia_smi
 from monitor.collect.fetch import LookError
-from monitor.collect.nvidia import Nvml, library
+from monitor.collect.nvidia import smi
+from monitor.collect.nvidia.nvml import Nvml, library
 from monitor.devices import _nvidia
 from monitor.model import Fact, Reading
 
@@ -67,7 +67,7 @@ def test_same_as_nvidia_smi() -> None:
     hot = {"PowerUsage": 402_770, CLOCK: 990, TEMPERATURE: 88, CORRECTED: 17, "CurrentClocksEventReasons": thermal}
     printed = (CAPTURES / "h100x4_590_busy_capped.txt").read_text().partition("\n")[2]
 
-    by_tool = nvidia_smi.parse(printed, nvidia_smi.FIELDS, 0.0)
+    by_tool = smi.parse(printed, smi.FIELDS, 0.0)
     by_library = look(busy(), full, limited, busy(**hot))
 
     assert amounts(by_tool) == pytest.approx(amounts(by_library))

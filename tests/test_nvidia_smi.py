@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from monitor import catalog
 from monitor.collect.command import Output
 from monitor.collect.fetch import LookError
-from monitor.collect.nvidia_smi import FIELDS, Smi, judge, parse
+from monitor.collect.nvidia.smi import FIELDS, Smi, judge, parse
 from monitor.model import Fact, Reading
 
 CAPTURES = Path(__file__).parent / "captures" / "nvidia"

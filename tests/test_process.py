@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from trees import CAPTURES, captured, link, plant, put
 
 from monitor import catalog, guides, tuning
-from monitor.collect.process import EVERY, Address, Watch, servers
-from monitor.collect.process_words import LONGEST
+from monitor.collect.process.look import EVERY, Address, Watch, servers
+from monitor.collect.redact import LONGEST
 from monitor.model import Fact, Reading
 
 REAL, ASCEND = "vllm-0.32_cpu", "ascend-0.7.3_container_traps"

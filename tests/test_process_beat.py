@@ -18,7 +18,7 @@ from world import NAME, Calm, bird, settings_for
 from monitor.canary.canary import Server
 from monitor.canary.stopwatch import Stopwatch
 from monitor.cli.app import app
-from monitor.collect import vllm
+from monitor.collect.vllm import look as vllm
 from monitor.doctor import Check, examine
 from monitor.heartbeat import REMOTE, Heart
 from monitor.model import Beat

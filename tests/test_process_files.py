@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from trees import captured, folder_for_all, link, nobody, plant, put
 
 from monitor.collect.fetch import LookError
-from monitor.collect.process import Address, Watch
-from monitor.collect.process_files import Proc, proc
-from monitor.collect.process_tree import AbsentError, Tree, tree
+from monitor.collect.process.files import Proc, proc
+from monitor.collect.process.look import Address, Watch
+from monitor.collect.process.tree import AbsentError, Tree, tree
 
 ADDRESS = Address(8000, loopback=True)
 PRIVATE = ("environ", "maps", "numa_maps", "fd", "root")

@@ -6,9 +6,9 @@ import pytest
 from trees import captured, folder_for_all, link, nobody, plant, put
 
 from monitor.collect.fetch import LookError
-from monitor.collect.process_files import Proc, proc
-from monitor.collect.process_find import Address, Server, find, loads
-from monitor.collect.process_scan import command
+from monitor.collect.process.files import Proc, proc
+from monitor.collect.process.find import Address, Server, find, loads
+from monitor.collect.process.scan import command
 
 STAT = "{pid} (x y) z) S {parent} 1 1 0 -1 4194560 1 0 0 0 5 2 0 0 20 0 12 0 {pid}" + " 0" * 20
 HEAD = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"

@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monitor.collect.process_arguments import facts
-from monitor.collect.process_files import Proc
-from monitor.collect.process_find import Server
-from monitor.collect.process_given import configured, parse
-from monitor.collect.process_scan import Process
-from monitor.collect.process_words import LONGEST, clean, is_secret, shown
+from monitor.collect.process.arguments import facts
+from monitor.collect.process.files import Proc
+from monitor.collect.process.find import Server
+from monitor.collect.process.given import configured, parse
+from monitor.collect.process.scan import Process
+from monitor.collect.redact import LONGEST, clean, is_secret, shown
 from monitor.guides import ARGUMENTS, FLAGS
 from monitor.model import Fact
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor import catalog
-from monitor.collect.sc11 import facts, present
+from monitor.collect.sophgo.sc11 import facts, present
 from monitor.model import Fact
 
 # The values that the vendor's README gives for models of 70B.

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from monitor import catalog
 from monitor.collect.fetch import LookError
-from monitor.collect.sophgo import Sophgo, parse
-from monitor.collect.sophgo import tool as found_tool
+from monitor.collect.sophgo.look import Sophgo, parse
+from monitor.collect.sophgo.look import tool as found_tool
 from monitor.model import Fact, Reading
 
 CAPTURES = Path(__file__).parent / "captures" / "sophgo"

@@ -8,11 +8,11 @@ from goldens import compare
 from vllm_pages import CAPTURES, LIVE, NAMES, SILENT, VERSION, Server, by_name, page, page_of, text_of, version_of
 
 from monitor import catalog, contract
-from monitor.collect import vllm
 from monitor.collect.exposition import parse
 from monitor.collect.fetch import LARGEST, LookError
-from monitor.collect.vllm_facts import config_facts, info, model_facts
-from monitor.collect.vllm_figures import WANTED, readings
+from monitor.collect.vllm import look as vllm
+from monitor.collect.vllm.facts import config_facts, info, model_facts
+from monitor.collect.vllm.figures import WANTED, readings
 from monitor.model import Fact, Load, Reading, labels
 
 MODELS = httpx.Response(200, json={"data": [{"id": "tiny", "root": "/models/tiny", "max_model_len": 2048}]})

@@ -22,15 +22,15 @@ from world import NAME, Calm, bird, settings_for, world
 
 from monitor import catalog
 from monitor.canary.stopwatch import Stopwatch
-from monitor.collect import vllm
 from monitor.collect.fetch import LookError
 from monitor.collect.follow import LONGEST
 from monitor.collect.registry import beside, run
-from monitor.collect.vllm_log import Log
-from monitor.collect.vllm_log_entry import Unwrapper, plain
-from monitor.collect.vllm_log_line import read
-from monitor.collect.vllm_log_run import Run
-from monitor.collect.vllm_log_stats import Stats, stats, v0_hits
+from monitor.collect.vllm import look as vllm
+from monitor.collect.vllm_log.entry import Unwrapper, plain
+from monitor.collect.vllm_log.line import read
+from monitor.collect.vllm_log.look import Log
+from monitor.collect.vllm_log.run import Run
+from monitor.collect.vllm_log.stats import Stats, stats, v0_hits
 from monitor.heartbeat import REMOTE, Heart
 from monitor.model import Fact, Reading, Snapshot, labels
 from monitor.parts import others

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from monitor.collect.vllm_log_arguments import LONGEST, arguments, masked
+from monitor.collect.vllm_log.arguments import LONGEST, arguments, masked
 
 SECRET = "mellon"  # noqa: S105 - what must not be told
 NAMES = ("api_key", "hf_token", "ssl_keyfile_password", "AWS_SECRET_ACCESS_KEY", "accessToken", "Authorization")

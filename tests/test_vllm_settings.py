@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from vllm_pages import CAPTURES, LIVE, VERSION, Server
 
 from monitor import catalog
-from monitor.collect import vllm
 from monitor.collect.fetch import LookError
-from monitor.collect.vllm_facts import LONGEST, server_info_facts
+from monitor.collect.vllm import look as vllm
+from monitor.collect.vllm.facts import LONGEST, server_info_facts
 from monitor.model import Fact
 
 CAPTURE = (CAPTURES / "server_info" / "v0.32.0-live.txt").read_text().split("\n", 1)[1]

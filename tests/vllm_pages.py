@@ -6,8 +6,8 @@ from pathlib import Path
 import httpx
 
 from monitor.collect.exposition import parse
-from monitor.collect.vllm import Page
-from monitor.collect.vllm_figures import WANTED
+from monitor.collect.vllm.figures import WANTED
+from monitor.collect.vllm.look import Page
 from monitor.model import Reading
 
 CAPTURES = Path(__file__).parent / "captures" / "vllm"

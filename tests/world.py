@@ -17,7 +17,7 @@ from monitor.canary.canary import Canary, Server
 from monitor.canary.economy import Economy
 from monitor.canary.profiles import BUILT_IN, Profile
 from monitor.canary.stopwatch import Lag, Stopwatch
-from monitor.collect import vllm
+from monitor.collect.vllm import look as vllm
 from monitor.delivery import Delivery
 from monitor.export import Board, Periods
 from monitor.heartbeat import Heart, Local

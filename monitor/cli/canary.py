@@ -22,9 +22,9 @@ from monitor.cli.options import (
     targets_option,
 )
 from monitor.cli.tables import benchmark_table, console
-from monitor.collect import vllm
 from monitor.collect.fetch import LookError
 from monitor.collect.registry import run
+from monitor.collect.vllm import look as vllm
 from monitor.detect.strata import lagged
 from monitor.model import Probe, Snapshot
 from monitor.parts import canary as make_canary

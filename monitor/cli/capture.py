@@ -31,8 +31,8 @@ from monitor.cli.options import (
     targets_option,
 )
 from monitor.cli.tables import benchmark_table, console, medians_table
-from monitor.collect import vllm
 from monitor.collect.registry import Look, run
+from monitor.collect.vllm import look as vllm
 from monitor.detect.strata import lagged
 from monitor.detect.verdict import MIN_SAMPLES
 from monitor.model import Baseline, Context, Fact, Probe

@@ -13,8 +13,8 @@ from monitor.canary.stopwatch import Stopwatch
 from monitor.cli.canary import introduce
 from monitor.cli.look import LIMIT
 from monitor.cli.options import config_option, json_option, open_store, print_json, settings, targets_option
-from monitor.collect import vllm
 from monitor.collect.registry import run
+from monitor.collect.vllm import look as vllm
 from monitor.detect.strata import title
 from monitor.detect.verdict import BLOCK, STREAK
 from monitor.model import SEVERITIES, Baseline, Finding, Judgement, Probe

@@ -1,1 +1,1 @@
-"""Collectors: one file per source, each a function that looks once and says what it saw."""
+"""Collectors: a file or a package per source; a package's `look` looks once and says what it saw."""

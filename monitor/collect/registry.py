@@ -7,8 +7,9 @@ from dataclasses import replace
 
 import structlog
 
-from monitor.collect import host, vllm
+from monitor.collect import host
 from monitor.collect.fetch import LookError
+from monitor.collect.vllm import look as vllm
 from monitor.model import Fact, Reading, Snapshot
 
 Seen = tuple[tuple[Reading, ...], tuple[Fact, ...]]

@@ -24,8 +24,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from processes import MONITOR
 from world import World, world
 
-from monitor.collect import vllm_figures
 from monitor.collect.exposition import parse
+from monitor.collect.vllm import figures
 from monitor.stats import quantile
 
 LIVE = Path(__file__).parents[1] / "captures" / "vllm" / "v0.32.0-live.txt"
@@ -133,7 +133,7 @@ def served_memory(url: str) -> float:
 def main() -> None:
     """Measure everything and print the table."""
     text = LIVE.read_text()
-    ours = timed(lambda: vllm_figures.readings(parse(text, vllm_figures.WANTED), "0.32.0", 0.0), 300)
+    ours = timed(lambda: figures.readings(parse(text, figures.WANTED), "0.32.0", 0.0), 300)
     whole = timed(lambda: list(text_string_to_metric_families(text)), 30)
     ratio = f"prometheus_client, whole: {median(whole):.1f} ({median(whole) / median(ours):.0f} times ours)"
     rows = [("0.32 exposition parsed and mapped, ms, median", "3", f"{median(ours):.2f}", ratio)]

@@ -19,7 +19,7 @@ from processes import Served, run, serve
 from prometheus_client.parser import text_string_to_metric_families
 from serving import receiver
 
-from monitor.collect.vllm_figures import DIRECT, PREFIX, figures
+from monitor.collect.vllm.figures import DIRECT, PREFIX, figures
 
 pytestmark = pytest.mark.real_vllm
 

@@ -1,0 +1,1 @@
+"""Ascend NPUs: npu-smi, and Huawei's exporter."""

@@ -1,0 +1,1 @@
+"""NVIDIA GPUs: the driver's library, and nvidia-smi."""

@@ -1,0 +1,1 @@
+"""The serving process, as /proc shows it."""

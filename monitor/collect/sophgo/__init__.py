@@ -1,0 +1,1 @@
+"""Sophgo TPUs: tpu-smi, its older relative bm-smi, and the driver's files."""
