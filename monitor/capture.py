@@ -13,7 +13,7 @@ from monitor.detect.strata import RATIOS, lagged, series, title, unusable
 from monitor.detect.verdict import HUMBLE_EFFECT, HUMBLE_SPAN, MIN_SAMPLES, ruler
 from monitor.model import Baseline, Context, Fact, Probe
 from monitor.stats import quantile
-from monitor.tuning import Change
+from monitor.tuning.drift import Change
 
 EXTRAS = 3
 """Probes of each profile that is captured beside those that are watched."""

@@ -212,6 +212,7 @@ class Board(Collector):
             yield from _snapshot_points(beat.target, beat.snapshots)
             yield from _reading_points(beat.target, beat.readings)
             yield from _judgement_points(beat)
+            yield from _rule_points(beat)
 
     def _probe_points(self, target: str, profile: str, probe: Probe) -> Points:
         """Render the last probe, if it succeeded and is young; a failure has no latency."""
@@ -269,6 +270,13 @@ def _judgement_points(beat: Beat) -> Points:
             yield catalog.UNJUDGED_INFO, {**pairs, "reason": judgement.unjudged}, 1.0
         if judgement.ratio is not None:
             yield catalog.BASELINE_RATIO, pairs, judgement.ratio
+
+
+def _rule_points(beat: Beat) -> Points:
+    for one in beat.rulings:
+        if one.outcome in {"match", "mismatch"}:
+            pairs = {"target": beat.target, "rule": one.rule.id, "severity": one.rule.severity}
+            yield catalog.RULE_MATCH, pairs, float(one.outcome == "match")
 
 
 def _family(sample: str) -> catalog.Metric:

@@ -52,12 +52,12 @@ class Pulse:
     endpoint: str
     model: str
     every: float
-    rules: judge.Rules
+    terms: judge.Terms
 
     @property
     def target(self) -> str:
         """The target's name."""
-        return self.rules.target
+        return self.terms.target
 
 
 class Heart:
@@ -82,7 +82,7 @@ class Heart:
         self._local = local
         self._others = others
         self._docket = Docket(pulse.target, store.outbox, tell)
-        self._memory = judge.fresh(pulse.rules, seen=False)
+        self._memory = judge.fresh(pulse.terms, seen=False)
         self._previous: Snapshot | None = None
         self._users = derive.Users()
         self._facts: tuple[Fact, ...] = ()
@@ -100,7 +100,7 @@ class Heart:
         await self._docket.wake()
         seen = await asyncio.to_thread(store.history.seen, target)
         lately = await asyncio.to_thread(store.history.probes, target, time.time() - REMEMBERED)
-        self._memory = judge.fresh(self._pulse.rules, seen=seen, probes=lately)
+        self._memory = judge.fresh(self._pulse.terms, seen=seen, probes=lately)
         await self._measure_against(await asyncio.to_thread(store.baselines.active_key, self._pulse.endpoint))
         return self._docket.open
 
@@ -125,7 +125,7 @@ class Heart:
         await self._remember(snapshot, facts, probes, interval)
         process = not snapshot.ok and await asyncio.to_thread(self._local.process)
         seen = judge.Seen(snapshot, probes, (*facts, *self._local.facts()), self._model, process)
-        self._memory, judged = judge.judge(self._memory, seen, self._docket.open, self._pulse.rules)
+        self._memory, judged = judge.judge(self._memory, seen, self._docket.open, self._pulse.terms)
         muted_until = _holds(events, "mute", snapshot.at)
         await self._settle(judged, Circumstances(_told(events), muted_until), snapshot.at)
         if snapshot.ok:
@@ -144,6 +144,7 @@ class Heart:
             events=events,
             muted_until=muted_until,
             restarted=interval.restarted,
+            rulings=judged.rulings,
         )
 
     def _introduce(self, snapshot: Snapshot, interval: derive.Interval) -> None:
@@ -198,7 +199,7 @@ class Heart:
         baseline = await asyncio.to_thread(self._store.baselines.get, key[0]) if key else None
         since = baseline.captured_at if baseline else math.inf
         stored = await asyncio.to_thread(self._store.history.probes, self._pulse.target, since)
-        self._memory = await asyncio.to_thread(judge.against, self._memory, baseline, stored, self._pulse.rules)
+        self._memory = await asyncio.to_thread(judge.against, self._memory, baseline, stored, self._pulse.terms)
         self._key = key
 
     def _provide(self, snapshot: Snapshot, facts: tuple[Fact, ...]) -> bool:

@@ -14,6 +14,21 @@ Severity = Literal["info", "warning", "critical"]
 Kind = Literal["regression", "tuning", "health"]
 State = Literal["alive", "starting", "asleep", "saturated", "hung", "dead", "waiting"]
 
+Operator = Literal[
+    "is",
+    "is not",
+    "at least",
+    "at most",
+    "in range",
+    "one of",
+    "contains",
+    "present",
+    "absent",
+    "version",
+    "not version",
+]
+"""`contains` is met by any of its words; `version` and `not version` take a specifier such as ">=0.10.2rc1, <0.18"."""
+
 SEVERITIES: tuple[Severity, ...] = ("info", "warning", "critical")
 STATES: tuple[State, ...] = get_args(State)
 
@@ -190,6 +205,57 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
+class Condition:
+    """What a fact is asked: one operator and the words that it compares with."""
+
+    fact: str
+    op: Operator
+    want: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        """Say it in words, as in "at least 1073741824"."""
+        words = " to " if self.op == "in range" else " or "
+        return f"{'' if self.op == 'is' else self.op} {words.join(self.want)}".strip()
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What one fact should be, in words that are shown; it applies where all conditions of `where` are met.
+
+    `guide` names its source, `verify` how somebody sees the fact by hand; `run` is what a shell would do about it and
+    `keep` what makes that survive a reboot: a line of sysctl.d, or of a unit that runs at start.
+    """
+
+    id: str
+    profile: str
+    ask: Condition
+    where: tuple[Condition, ...]
+    severity: Severity
+    why: str
+    fix: str
+    guide: str
+    verify: str = ""
+    run: str = ""
+    keep: Literal["", "sysctl", "unit"] = ""
+    good: tuple[str, ...] = ()
+    bad: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Ruling:
+    """How one rule fares; `actual` is empty and `why` says what is needed where that cannot be told.
+
+    "elsewhere" is a rule whose conditions are known not to be met: it says nothing here.
+    """
+
+    rule: Rule
+    outcome: Literal["match", "mismatch", "unreadable", "elsewhere"]
+    actual: str = ""
+    path: str = ""
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Finding:
     """Something is wrong, as long as it is found: the same `key` on each beat on which it holds.
 
@@ -258,3 +324,4 @@ class Beat:
     events: tuple[Event, ...] = ()
     muted_until: float | None = None
     restarted: bool = False
+    rulings: tuple[Ruling, ...] = ()

@@ -24,17 +24,17 @@ from monitor.detect.verdict import Policy
 from monitor.export import Board, Periods
 from monitor.health import Patience
 from monitor.heartbeat import REMOTE, Heart, Local, Pulse
-from monitor.judge import Rules
+from monitor.judge import Terms
 from monitor.model import Flip
 from monitor.node import Node, every
 from monitor.parts import canary, client, is_local, loading, node_looks, others
-from monitor.settings import Settings, SettingsError, Target
+from monitor.rules.load import load
+from monitor.settings import Settings, Target
 from monitor.store.outbox import Outgoing
 from monitor.store.schema import StoreError
 from monitor.store.store import Store
 from monitor.web.app import create_app
 
-LAST_PORT = 65_535
 LAG_TICK = 0.1
 NODE_EVERY = 15.0
 PRUNE_EVERY = 3600.0
@@ -43,25 +43,6 @@ STALE_PROBES = 10
 
 _log = structlog.get_logger()
 Parts = list[Coroutine[None, None, None]]
-
-
-def listen(address: str, option: str = "--web.listen-address") -> socket.socket:
-    """Take the address to serve on; raises SettingsError, which names the option, if it cannot be had."""
-    host_part, colon, port = address.rpartition(":")
-    host_part = host_part.strip("[]")
-    if not colon or not port.isdigit() or int(port) > LAST_PORT:
-        raise SettingsError(f"{option} {address}: write it like 127.0.0.1:9877")
-    family = socket.AF_INET6 if ":" in host_part else socket.AF_INET
-    # The protocol is named because asyncio switches Nagle's delay off only where it is.
-    taken = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        taken.bind((host_part or "0.0.0.0", int(port)))  # noqa: S104 - ":9877" means every address, as in Prometheus
-        taken.listen()
-    except OSError as error:
-        taken.close()
-        raise SettingsError(f"{option} {address}: {error.strerror}; choose another address") from None
-    return taken
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,16 +70,20 @@ async def serve(settings: Settings, store: Store, listening: socket.socket, stop
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, setattr, server, "should_exit", True)
     await asyncio.to_thread(store.outbox.close_others, list(settings.target), time.time())
-    async with AsyncExitStack() as stack, asyncio.TaskGroup() as group:
+    async with AsyncExitStack() as stack:
         outside = await stack.enter_async_context(httpx.AsyncClient(timeout=10.0))
-        parts = _common_parts(process, outside)
-        for name, target in settings.target.items():
-            parts += await _target_parts(process, name, target, await stack.enter_async_context(client(target)))
-        tasks = [group.create_task(part) for part in parts]
-        _log.info("serving", address="http://{}:{}".format(*listening.getsockname()[:2]), targets=list(settings.target))
-        await server.serve(sockets=[listening])
-        for task in tasks:
-            task.cancel()
+        # Before anything runs: what is wrong with a key or certificate is told in one line.
+        connections = {name: await stack.enter_async_context(client(one)) for name, one in settings.target.items()}
+        async with asyncio.TaskGroup() as group:
+            parts = _common_parts(process, outside)
+            for name, target in settings.target.items():
+                parts += await _target_parts(process, name, target, connections[name])
+            tasks = [group.create_task(part) for part in parts]
+            address = "http://{}:{}".format(*listening.getsockname()[:2])
+            _log.info("serving", address=address, targets=list(settings.target))
+            await server.serve(sockets=[listening])
+            for task in tasks:
+                task.cancel()
 
 
 async def _target_parts(process: _Process, name: str, target: Target, connection: httpx.AsyncClient) -> Parts:
@@ -135,8 +120,8 @@ def pulse(name: str, target: Target, settings: Settings) -> Pulse:
     """Choose what a heart needs of the settings."""
     policy = Policy(settings.alert.opens_after, STALE_PROBES * max(settings.canary.every, SPARING / 5))
     patience = Patience(settings.alert.opens_after, target.startup_grace)
-    rules = Rules(name, tuple(settings.canary.profiles), policy, patience)
-    return Pulse(target.endpoint, target.model, settings.heartbeat.every, rules)
+    terms = Terms(name, tuple(settings.canary.profiles), policy, patience, load(settings.tuning))
+    return Pulse(target.endpoint, target.model, settings.heartbeat.every, terms)
 
 
 def _common_parts(process: _Process, outside: httpx.AsyncClient) -> Parts:

@@ -28,7 +28,7 @@ from monitor.serve import _held, pulse, tell
 from monitor.settings import Target
 from monitor.store.history import EVERYWHERE
 from monitor.store.store import Store
-from monitor.tuning import Change
+from monitor.tuning.drift import Change
 
 NOWHERE = "http://127.0.0.1:9"
 ASK = {"model": "tiny", "messages": [{"role": "user", "content": "hello"}]}

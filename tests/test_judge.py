@@ -14,8 +14,9 @@ from monitor.detect import verdict
 from monitor.detect.answers import answers
 from monitor.detect.strata import series
 from monitor.model import Baseline, Context, Fact, Load, OpenFinding, Probe, Snapshot
+from monitor.tuning.ruling import Rulebook
 
-RULES = judge.Rules("llama", ("short",), verdict.Policy(60.0, 600.0), health.Patience(60.0, 1800.0))
+TERMS = judge.Terms("llama", ("short",), verdict.Policy(60.0, 600.0), health.Patience(60.0, 1800.0), Rulebook((), {}))
 IDLE = Load(0.0, 0.0)
 GOVERNOR = Fact("cpu.governor", "performance")
 
@@ -48,12 +49,12 @@ def beat(
     was_open = [
         OpenFinding(finding(key, kind="health" if "health" in key else "tuning"), 0.0, 0.0) for key in left_open
     ]
-    return judge.judge(memory, judge.Seen(snapshot, tuple(sent), facts, model, process=False), was_open, RULES)
+    return judge.judge(memory, judge.Seen(snapshot, tuple(sent), facts, model, process=False), was_open, TERMS)
 
 
 def judged(baseline: Baseline | None, sent: Sequence[Probe], model: str = "tiny", *facts: Fact) -> judge.Judged:
     """Judge all of it in one beat against a baseline."""
-    memory = judge.against(judge.fresh(RULES, seen=True), baseline, (), RULES)
+    memory = judge.against(judge.fresh(TERMS, seen=True), baseline, (), TERMS)
     return beat(memory, sent, sent[-1].at, model, facts or (GOVERNOR,))[1]
 
 
@@ -91,7 +92,7 @@ def test_without_a_baseline() -> None:
 
 def test_a_dropped_baseline_ends_what_was_found_by_it() -> None:
     """Nothing is left to compare with: what was found by comparing is over, health is not."""
-    _, said = beat(judge.fresh(RULES, seen=True), left_open=("tuning:llama:gone", "health:llama:canary"))
+    _, said = beat(judge.fresh(TERMS, seen=True), left_open=("tuning:llama:gone", "health:llama:canary"))
 
     assert ("tuning:llama:gone" in said.keys, "health:llama:canary" in said.keys) == (True, False)
 
@@ -117,7 +118,7 @@ def test_probes_of_another_model_are_no_evidence() -> None:
     sent = [*probes(-600.0, 10, 3.0), *probes(0.0, 20, 3.0, model="other"), *probes(1200.0, 4)]
 
     live = judged(GOOD, sent)
-    _, replayed = beat(judge.against(judge.fresh(RULES, seen=True), GOOD, sent, RULES), at=sent[-1].at)
+    _, replayed = beat(judge.against(judge.fresh(TERMS, seen=True), GOOD, sent, TERMS), at=sent[-1].at)
 
     for said in (live, replayed):
         assert ({"fewer than 5 probes yet"}, set()) == ({one.unjudged for one in said.judgements}, subjects(said))
@@ -127,7 +128,7 @@ def test_a_process_that_begins_remembers_answers() -> None:
     """Answers that an earlier process stored count: what was well and is garbage now is critical at once."""
     stored = [*probes(-300.0, 3), *probes(-120.0, 2, fault="empty")]
 
-    _, said = beat(judge.fresh(RULES, seen=True, probes=stored), probes(0.0, 1, fault="empty"))
+    _, said = beat(judge.fresh(TERMS, seen=True, probes=stored), probes(0.0, 1, fault="empty"))
 
     assert [("short answers", "critical")] == [(one.subject, one.severity) for one in said.findings]
 
@@ -138,16 +139,16 @@ def test_a_server_seen_before_is_lost() -> None:
     seen = judge.Seen(gone, (), (), "", process=False)
 
     assert ["waiting", "dead"] == [
-        judge.judge(judge.fresh(RULES, seen=known), seen, (), RULES)[1].state for known in (False, True)
+        judge.judge(judge.fresh(TERMS, seen=known), seen, (), TERMS)[1].state for known in (False, True)
     ]
 
 
 @pytest.mark.parametrize("baseline", [GOOD, None])
 def test_taking_a_baseline_up_forgets_the_last_ones_verdict(baseline: Baseline | None) -> None:
     """What was slow against one baseline is not therefore slow against the next, and health stays as it was."""
-    slow, _ = beat(judge.against(judge.fresh(RULES, seen=False), GOOD, (), RULES), probes(0.0, 10, 1.5), 600.0)
+    slow, _ = beat(judge.against(judge.fresh(TERMS, seen=False), GOOD, (), TERMS), probes(0.0, 10, 1.5), 600.0)
 
-    taken = judge.against(slow, baseline, (), RULES)
+    taken = judge.against(slow, baseline, (), TERMS)
 
     assert (verdict.fresh(["short"]), slow.health, baseline) == (taken.arms, taken.health, taken.baseline)
 
@@ -157,8 +158,8 @@ def test_a_restart_changes_no_verdict(beats: list[int], stop: int) -> None:
     """Probes judged beat by beat, or replayed from the store by a process that begins between them, say the same."""
     first, second = probes(0.0, 17, started=0.0), probes(1020.0, 23, 1.5, started=1000.0)
     rest = [*first, *second]
-    whole = judge.against(judge.fresh(RULES, seen=True), GOOD, (), RULES)
-    begun = judge.against(judge.fresh(RULES, seen=True), GOOD, rest[:stop], RULES)
+    whole = judge.against(judge.fresh(TERMS, seen=True), GOOD, (), TERMS)
+    begun = judge.against(judge.fresh(TERMS, seen=True), GOOD, rest[:stop], TERMS)
     begun, _ = beat(begun, rest[stop:], 2400.0)
     for count in [*beats, len(rest)]:
         whole, _ = beat(whole, rest[:count], 2400.0)

@@ -12,10 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from trees import CAPTURES, captured, link, plant, put
 
-from monitor import catalog, guides, tuning
+from monitor import catalog, guides
 from monitor.collect.process.look import EVERY, Address, Watch, servers
 from monitor.collect.redact import LONGEST
 from monitor.model import Fact, Reading
+from monitor.tuning import drift
+from monitor.tuning.ruling import Rulebook
 
 REAL, ASCEND = "vllm-0.32_cpu", "ascend-0.7.3_container_traps"
 TWO, SOPHGO = "dp2_two-servers_config-file", "sophgo-0.7.3_pythonpath-order"
@@ -332,7 +334,7 @@ def test_what_is_found_is_no_drift() -> None:
     before = (Fact(catalog.PROCESS_PID, "1"), Fact(catalog.PROCESS_FOUND, "a"), Fact(catalog.PROCESS_NOFILE, "1024"))
     after = (Fact(catalog.PROCESS_PID, "2"), Fact(catalog.PROCESS_FOUND, "b"), Fact(catalog.PROCESS_NOFILE, "64"))
 
-    assert ["process.nofile"] == [found.subject for found in tuning.drift("llama", before, after)]
+    assert ["process.nofile"] == [found.subject for found in drift.drift("llama", before, after, Rulebook((), {}))]
 
 
 def test_the_tables_have_no_double() -> None:

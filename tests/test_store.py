@@ -20,7 +20,7 @@ from monitor.store.history import EVERYWHERE
 from monitor.store.outbox import Due, Outgoing
 from monitor.store.schema import StoreError
 from monitor.store.store import Store
-from monitor.tuning import Change
+from monitor.tuning.drift import Change
 
 MODEL = Fact(catalog.MODEL, "tiny", "/v1/models")
 SAMPLES = (
@@ -673,3 +673,16 @@ def test_a_new_process_finds_everything(store: Store, file: Path) -> None:
     again.close()
 
     assert ((probe(),), True, baseline(), (open_finding(),), [("team", "x")]) == found
+
+
+@pytest.mark.parametrize(("folder", "made"), [(0o770, {0o660}), (0o750, {0o640}), (0o700, {0o600})])
+def test_the_group_may_do_to_files_what_it_may_do_to_their_folder(tmp_path: Path, folder: int, made: set[int]) -> None:
+    """A store that one user of the folder's group made serves the next one: both levels of rights use one volume."""
+    tmp_path.chmod(folder)
+    one = Store(f"sqlite:///{tmp_path / 'monitor.db'}")
+    one.claim()
+    modes = {file.name: file.stat().st_mode & 0o777 for file in tmp_path.iterdir()}
+    one.close()
+
+    assert {"monitor.db", "monitor.db.serve"} <= modes.keys()
+    assert made == set(modes.values())

@@ -5,9 +5,12 @@ from pathlib import Path
 from serving import receiver, simulated
 from world import world
 
-from monitor import catalog, tuning
+from monitor import catalog
 from monitor.model import Fact
+from monitor.tuning import drift
+from monitor.tuning.ruling import Rulebook
 
+BOOK = Rulebook((), {})
 BEFORE = (Fact("cpu.governor", "performance"), Fact("vm.swappiness", "0"), Fact(catalog.KV_TOKENS, "100"))
 
 
@@ -15,7 +18,7 @@ def test_changed_setting_is_found() -> None:
     """A setting that is not as it was is an informing finding with both values."""
     after = (Fact("cpu.governor", "powersave"), Fact("vm.swappiness", "0"))
 
-    (found,) = tuning.drift("llama", BEFORE, after)
+    (found,) = drift.drift("llama", BEFORE, after, BOOK)
 
     assert ("tuning", "info", "cpu.governor") == (found.kind, found.severity, found.subject)
     assert "llama: cpu.governor performance → powersave since the baseline" == found.summary
@@ -25,13 +28,13 @@ def test_unreadable_is_no_drift() -> None:
     """A setting that cannot be read, then or now, is no drift, and is not judged now."""
     after = (Fact("cpu.governor", None, why="masked"), Fact("cpu.epp", "performance"))
 
-    assert () == tuning.drift("llama", (*BEFORE, Fact("cpu.epp", None)), after)
-    assert {"tuning:llama:cpu.epp"} == tuning.judged("llama", after)
+    assert () == drift.drift("llama", (*BEFORE, Fact("cpu.epp", None)), after, BOOK)
+    assert {"tuning:llama:cpu.epp"} == drift.judged("llama", after)
 
 
 def test_what_is_measured_is_no_drift() -> None:
     """What each start measures anew is nobody's setting."""
-    assert () == tuning.drift("llama", BEFORE, (Fact(catalog.KV_TOKENS, "90"),))
+    assert () == drift.drift("llama", BEFORE, (Fact(catalog.KV_TOKENS, "90"),), BOOK)
 
 
 async def test_drift_opens_and_is_named_by_what_follows(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from monitor.importers import own
 from monitor.model import Baseline, Series
 from monitor.settings import SettingsError
 from monitor.stats import quantile
-from monitor.tuning import changes
+from monitor.tuning.drift import changes
 
 
 @click.group(

@@ -40,7 +40,7 @@ from monitor.parts import canary as make_canary
 from monitor.parts import client, is_local, node_looks, others
 from monitor.settings import Settings, Target
 from monitor.store.store import Store
-from monitor.tuning import changes
+from monitor.tuning.drift import changes
 
 BESIDE = ("warm", "long", "stall")
 """Profiles that are captured with the watched ones."""

@@ -10,7 +10,7 @@ from sqlalchemy import Engine, delete, func, insert, select, update
 from monitor.model import Event, Fact, Load, Probe, Reading
 from monitor.store.engine import transaction
 from monitor.store.tables import DELIVERY, EVENT, FACT_CHANGE, FINDING, PROBE, SAMPLE
-from monitor.tuning import Change
+from monitor.tuning.drift import Change
 
 EVERYWHERE = "*"
 """The scope of what concerns every endpoint: no address is written like that."""

@@ -1,0 +1,1 @@
+"""Tuning rules: the data, one file per profile, and how it is read."""

@@ -1,0 +1,1 @@
+"""Tuning: what should be, what is, and what changed since the baseline."""
