@@ -246,7 +246,8 @@ DEVICE_CLOCK_MAX = _metric("accelerator_clock_max_hertz", "gauge", "Highest comp
 DEVICE_THROTTLED = _metric(
     "accelerator_throttled",
     "gauge",
-    "Whether the device holds its clocks down now (1) or not (0), by reason; being idle is none.",
+    "Whether the device holds its clocks down now (1) or not (0), by reason, or clock where none is told; "
+    "being idle is no reason.",
     "vendor", "device", "reason",
 )  # fmt: skip
 DEVICE_UNIT_UTILIZATION = _metric(
@@ -295,6 +296,12 @@ PRESSURE = _metric(
     "resource", "share",
 )  # fmt: skip
 STEAL = _metric("host_cpu_steal_seconds_total", "counter", "Time the hypervisor gave to others, summed over CPUs.")
+RULE_MATCH = _metric(
+    "tuning_rule_match",
+    "gauge",
+    "Whether a tuning rule is met (1) or not (0); absent where that cannot be read.",
+    "target", "rule", "severity",
+)  # fmt: skip
 FACT_INFO = _metric("fact_info", "gauge", "Always 1; one setting as found.", "target", "fact", "value")
 
 # The monitor itself.
@@ -408,6 +415,9 @@ ASCEND_DEVICES = _fact("ascend.devices", "products that npu-smi lists, with thei
 ASCEND_DRIVER = _fact("ascend.driver", "driver or tool version, from npu-smi")
 ASCEND_HEALTH = _fact("ascend.health", "health words of npu-smi, with their counts where they differ")
 ASCEND_CLOCK = _fact("ascend.aicore_clock", "rated clock of the AI cores, from npu-smi info -t common")
+ASCEND_THROTTLE = _fact(
+    "ascend.throttle", "whether NPUs at work hold their clocks down: none, or clock; npu-smi does not tell why"
+)
 ASCEND_SOURCE = _fact("ascend.source", "who was asked: npu-smi, or npu-exporter, which numbers the NPUs in its own way")
 ASCEND_SERVED = _fact("ascend.served_devices", "devices that vLLM's processes use, by the names of the metrics")
 SOPHGO_DEVICES = _fact("sophgo.devices", "products that tpu-smi lists, with their counts")
