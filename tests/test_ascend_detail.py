@@ -25,8 +25,9 @@ def capture(name: str) -> str:
 
 def known(*texts: str) -> dict[tuple[str, str, str], float]:
     return {
-        (chip, figure.metric, figure.unit): figure.value
-        for chip, figures in details(texts).items()
+        (chip, figure.metric, figure.kind): figure.value
+        for text in texts
+        for chip, figures in details(text).items()
         for figure in figures
     }
 
@@ -38,8 +39,8 @@ def test_golden(name: str) -> None:
         f"chip {chip!r}: {name} = {value}" for chip, pairs in blocks(capture(name)) for name, value in pairs.items()
     ]
     lines += [
-        f"chip {chip!r} {figure.metric}{{{figure.unit}}} {figure.value!r}"
-        for chip, figures in details([capture(name)]).items()
+        f"chip {chip!r} {figure.metric}{{{figure.kind}}} {figure.value!r}"
+        for chip, figures in details(capture(name)).items()
         for figure in figures
     ]
 
@@ -89,7 +90,7 @@ def test_controller_is_no_chip() -> None:
     """What the card's controller tells is no chip's."""
     lone = "Chip Name : MCU\nAicore Freq(MHZ) : 1000\n"
 
-    assert {} == details([lone])
+    assert {} == details(lone)
 
 
 @pytest.mark.parametrize("value", ["0", "NA", "-", "", "1e9", "-1", "100001", "4294967295", "x"])
@@ -108,6 +109,47 @@ def test_share(value: str, expected: float | None) -> None:
     assert expected == known(text).get(("", catalog.DEVICE_UNIT_UTILIZATION, "aivector"))
 
 
+HELD = "Aicore Usage Rate(%) : {}\nAicore Freq(MHZ) : 1650\nAicore curFreq(MHZ) : {}\n"
+
+
+@pytest.mark.parametrize(
+    ("busy", "clock", "expected"),
+    [("50", "1200", 1.0), ("100", "1650", 0.0), ("49", "1200", None), ("NA", "1200", None), ("100", "0", None)],
+)
+def test_clock_held_down_at_work(busy: str, clock: str, expected: float | None) -> None:
+    """A clock below the rated one is throttling only where the chip works: an idle one's says nothing."""
+    assert expected == known(HELD.format(busy, clock)).get(("", catalog.DEVICE_THROTTLED, "clock"))
+
+
+def errors(text: str) -> tuple[float | None, float | None]:
+    """Give one chip's corrected and uncorrected errors."""
+    found = known(text)
+    corrected, uncorrected = (found.get(("", catalog.DEVICE_ECC_ERRORS, kind)) for kind in ("corrected", "uncorrected"))
+    return corrected, uncorrected
+
+
+HBM = "HBM Single Bit Error Count : 3\nHBM Double Bit Error Count : 0\n"
+EVER = "HBM Single Bit Aggregate Total Err Cnt : 17\nHBM Double Bit Aggregate Total Err Cnt : 1\n"
+DDR = "DDR Single Bit Aggregate Total Err Cnt : 5\nDDR Double Bit Aggregate Total Err Cnt : 6\n"
+INFERENCE = "Single-bit Error Count : 2\nDouble-bit Error Count : 4294967295\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (DDR + HBM + EVER, (17.0, 1.0)),
+        (DDR + HBM, (3.0, 0.0)),
+        (HBM + EVER.replace("17", "NA"), (3.0, 1.0)),
+        (DDR, (5.0, 6.0)),
+        (INFERENCE, (2.0, None)),
+        ("HBM Single Bit Isolated Pages Count : 4\n", (None, None)),
+    ],
+)
+def test_errors(text: str, expected: tuple[float | None, float | None]) -> None:
+    """Errors are those of the HBM, else of the DDR, ever rather than since the start; a code is none, nor are pages."""
+    assert expected == errors(text)
+
+
 @pytest.mark.parametrize(
     "vital",
     [
@@ -117,29 +159,38 @@ def test_share(value: str, expected: float | None) -> None:
 )
 def test_zeros_of_failed_queries(vital: str) -> None:
     """A chip that has nothing of what every chip has did not answer: its other zeros are none."""
-    assert {} == details([f"{vital}\nAicore Usage Rate(%) : 0\nHBM Bandwidth Usage Rate(%) : 0\n"])
+    assert {} == details(f"{vital}\nAicore Usage Rate(%) : 0\nHBM Bandwidth Usage Rate(%) : 0\n")
 
 
 def test_chips_run_together() -> None:
     """Two chips between which the empty line is lost are not told apart, and so not told at all."""
-    assert {} == details([capture(PAIR).replace("\n\n", "\n")])
+    assert {} == details(capture(PAIR).replace("\n\n", "\n"))
 
 
 def test_line_ends_do_not_matter() -> None:
     """Windows line ends, tabs and trailing blanks read the same."""
     text = "\r\n".join(f"\t{line}  " for line in capture(PAIR).splitlines())
 
-    assert details([capture(PAIR)]) == details([text])
+    assert details(capture(PAIR)) == details(text)
 
 
 WORDS = st.sampled_from(
-    ["Aicore Freq(MHZ)", "Aicore curFreq(MHZ)", "Aicore Usage Rate(%)", "Chip ID", "Chip Name", "HBM Capacity(MB)"]
+    [
+        "Aicore Freq(MHZ)",
+        "Aicore curFreq(MHZ)",
+        "Aicore Usage Rate(%)",
+        "Chip ID",
+        "Chip Name",
+        "HBM Capacity(MB)",
+        "HBM Single Bit Error Count",
+        "Double-bit Error Count",
+    ]
 )
 LINES = st.tuples(WORDS | st.text(max_size=9), st.integers().map(str) | st.sampled_from(["mcu", "NA", "", "1.5"]))
 
 
 def plausible(found: dict[str, tuple[Figure, ...]]) -> bool:
-    ceilings = {catalog.DEVICE_CLOCK: 1e11, catalog.DEVICE_CLOCK_MAX: 1e11}
+    ceilings = {catalog.DEVICE_CLOCK: 1e11, catalog.DEVICE_CLOCK_MAX: 1e11, catalog.DEVICE_ECC_ERRORS: 2.0**32 - 2}
     return all(
         math.isfinite(one.value) and 0 <= one.value <= ceilings.get(one.metric, 1.0)
         for figures in found.values()
@@ -150,7 +201,7 @@ def plausible(found: dict[str, tuple[Figure, ...]]) -> bool:
 @given(st.text() | st.lists(LINES.map(" : ".join) | st.just(""), max_size=20).map("\n".join))
 def test_any_text(text: str) -> None:
     """Whatever is printed, nothing is raised, and what is read is possible."""
-    assert plausible(details([text]))
+    assert plausible(details(text))
 
 
 @given(st.sampled_from(NAMES), st.data())
@@ -160,7 +211,7 @@ def test_any_capture_mutated(name: str, data: st.DataObject) -> None:
     start, length = data.draw(st.integers(0, len(text))), data.draw(st.integers(0, 200))
     changed = text[:start] + data.draw(st.text("0129: \n\tx%", max_size=9)) + text[start + length :]
 
-    found = details([changed])
+    found = details(changed)
 
     assert plausible(found)
     assert all(chip == "" or chip.isdecimal() for chip in found)

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from collections import Counter
 from collections.abc import Callable, Collection
 from pathlib import Path
 
@@ -19,6 +20,7 @@ DIES = "info_A3-Ascend910_25.2.0_dual-die_dash-power"
 NEWEST = "info_A5-doc_97wide"
 COMMON = "info-t-common-i1_310P-300IDuo_2chip+mcu"
 USAGES = "info-t-usages-i1_310P-300IDuo_2chip"
+ECC = "info-t-ecc-i0_A3_2chip_counts_SYNTHETIC"
 
 Write = Callable[[dict[str, str]], None]
 
@@ -56,8 +58,10 @@ def prints(name: str) -> str:
     return f'tail -n +2 "{CAPTURES / name}.txt"'
 
 
-def details(npus: Collection[str], common: str = prints(COMMON), usages: str = prints(USAGES)) -> dict[str, str]:
-    queries = {"common": common, "usages": usages}
+def details(
+    npus: Collection[str], common: str = prints(COMMON), usages: str = prints(USAGES), ecc: str = prints(ECC)
+) -> dict[str, str]:
+    queries = {"common": common, "usages": usages, "ecc": ecc}
     return {f"info -t {query} -i {npu}": what for npu in npus for query, what in queries.items()}
 
 
@@ -65,12 +69,17 @@ def values(seen: tuple[tuple[Reading, ...], tuple[Fact, ...]], metric: str) -> d
     return {dict(one.labels)["device"]: one.value for one in seen[0] if one.metric == metric}
 
 
+def errors(seen: tuple[tuple[Reading, ...], tuple[Fact, ...]], device: str) -> dict[str, float]:
+    told = [(dict(one.labels), one.value) for one in seen[0] if one.metric == catalog.DEVICE_ECC_ERRORS]
+    return {pairs["reason"]: value for pairs, value in told if pairs["device"] == device}
+
+
 def known(seen: tuple[tuple[Reading, ...], tuple[Fact, ...]]) -> dict[str, Fact]:
     return {fact.name: fact for fact in seen[1]}
 
 
 async def test_table_and_details(tool: Write, runs: Path) -> None:
-    """A look gives the table and, NPU by NPU, each die's clock, told by the names that the table gives them."""
+    """A look gives the table and, NPU by NPU, each die's clock and errors, by the names that the table gives them."""
     tool({"info": prints(DIES), **details("01")})
 
     seen = await Ascend().look(7.0)
@@ -79,6 +88,8 @@ async def test_table_and_details(tool: Write, runs: Path) -> None:
     assert dict.fromkeys(("0/0", "0/1", "1/0", "1/1"), 960e6) == values(seen, catalog.DEVICE_CLOCK)
     assert dict.fromkeys(("0/0", "0/1", "1/0", "1/1"), 1080e6) == values(seen, catalog.DEVICE_CLOCK_MAX)
     assert "1080 MHz" == known(seen)[catalog.ASCEND_CLOCK].value
+    assert {"corrected": 17.0, "uncorrected": 1.0} == errors(seen, "1/0")
+    assert {"corrected": 0.0, "uncorrected": 0.0} == errors(seen, "1/1")
     assert {} == values(seen, catalog.DEVICE_AGE)
     assert ["info", *details("01")] == ran(runs)
 
@@ -110,22 +121,23 @@ async def test_chip_is_never_asked_for(tool: Write) -> None:
 
 
 async def test_details_only_now_and_then(tool: Write, runs: Path) -> None:
-    """Between two rounds what was told is told again, with its own time and age."""
+    """Between two rounds what was told is told again, with its own time; the oldest figure is the device's age."""
     tool({"info": prints(DIES), **details("01")})
     ascend = Ascend()
     seen = [await ascend.look(at) for at in (0.0, 15.0, 30.0, 45.0, 60.0)]
 
-    assert 2 * 2 * 2 == len([line for line in ran(runs) if "-t" in line])
+    assert ["info", *details("01"), *["info"] * 4, "info -t common -i 0"] == ran(runs)
     assert dict.fromkeys(("0/0", "0/1", "1/0", "1/1"), 45.0) == values(seen[3], catalog.DEVICE_AGE)
     assert {0.0} == {one.at for one in seen[3][0] if one.metric == catalog.DEVICE_CLOCK}
-    assert {} == values(seen[4], catalog.DEVICE_AGE)
-    assert {60.0} == {one.at for one in seen[4][0] if one.metric == catalog.DEVICE_CLOCK}
+    times = {dict(one.labels)["device"]: one.at for one in seen[4][0] if one.metric == catalog.DEVICE_CLOCK}
+    assert {"0/0": 60.0, "0/1": 60.0, "1/0": 0.0, "1/1": 0.0} == times
+    assert dict.fromkeys(("0/0", "0/1", "1/0", "1/1"), 60.0) == values(seen[4], catalog.DEVICE_AGE)
 
 
 async def test_details_that_fail(tool: Write) -> None:
     """An NPU whose details fail keeps its row of the table; the clock is not told, and says why."""
     lost = "echo 'dcmi call failed. ret is -8255'; exit 193"
-    tool({"info": prints(DIES), **details("0"), **details("1", lost, lost)})
+    tool({"info": prints(DIES), **details("0"), **details("1", lost, lost, lost)})
 
     seen = await Ascend().look(7.0)
 
@@ -134,14 +146,51 @@ async def test_details_that_fail(tool: Write) -> None:
     assert "npu-smi fails with -8255: this device does not support it" == known(seen)[catalog.ASCEND_CLOCK].why
 
 
-async def test_half_of_the_details(tool: Write) -> None:
-    """What one query tells is told though the other one fails."""
-    tool({"info": prints(DIES), **details("01", usages="exit 1")})
+async def test_a_part_of_the_details(tool: Write) -> None:
+    """What one query tells is told though the others fail; of two that tell the same the later one counts, once."""
+    busy = f"{prints(USAGES)} | sed 's/Aicore Usage Rate(%)           : 0/Aicore Usage Rate(%) : 30/'"
+    tool({"info": prints(DIES), **details("0", usages="exit 1"), **details("1", usages=busy, ecc="exit 1")})
 
     seen = await Ascend().look(7.0)
 
+    units = [dict(one.labels) | {"": one.value} for one in seen[0] if one.metric == catalog.DEVICE_UNIT_UTILIZATION]
+    cores = {str(unit["device"]): unit[""] for unit in units if unit["unit"] == "aicore"}
     assert 4 == len(values(seen, catalog.DEVICE_CLOCK))
-    assert {} == values(seen, catalog.DEVICE_MEMORY_BANDWIDTH)
+    assert {"1/0", "1/1"} == set(values(seen, catalog.DEVICE_MEMORY_BANDWIDTH))
+    assert {"0/0": 0.0, "0/1": 0.0, "1/0": 0.3, "1/1": 0.3} == cores
+    assert ({}, {"corrected": 17.0, "uncorrected": 1.0}) == (errors(seen, "1/0"), errors(seen, "0/0"))
+
+
+SILENT = """\
+| npu-smi 25.5.1                   Version: 25.5.1                                               |
+| 0     910B3               | OK            | 0.0         0                 0    / 0             |
+| 0                         | 0000:C1:00.0  | 0           0    / 0          0    / 0             |
+| 1     910B3               | OK            | 90.0        35                0    / 0             |
+| 0                         | 0000:C2:00.0  | 0           0    / 0          3000 / 65536         |
+"""
+NOTHING = "HBM Single Bit Error Count : 0\nHBM Double Bit Error Count : 2\nChip ID : 0"
+
+
+async def test_zeros_of_a_silent_chip(tool: Write) -> None:
+    """A chip of which the table shows nothing but zeros did not answer: no errors of it are none, some are some."""
+    tool({"info": f"echo '{SILENT}'", **details("01", "exit 1", "exit 1", f"echo '{NOTHING}'")})
+
+    seen = await Ascend().look(7.0)
+
+    assert ({"uncorrected": 2.0}, {"corrected": 0.0, "uncorrected": 2.0}) == (errors(seen, "0"), errors(seen, "1"))
+
+
+@pytest.mark.parametrize(
+    ("works", "clock", "value"), [("90", "960", "clock"), ("90", "1080", "none"), ("0", "960", None)]
+)
+async def test_throttle(tool: Write, works: str, clock: str, value: str | None) -> None:
+    """Whether any chip at work is held below its clock is a fact; where none works it cannot be told."""
+    at_work = f"{prints(COMMON)} | sed '9,99s/Rate(%)           : 0/Rate(%) : {works}/;9,99s/960/{clock}/'"
+    tool({"info": prints(DIES), **details("0"), **details("1", at_work)})
+
+    fact = known(await Ascend().look(7.0))[catalog.ASCEND_THROTTLE]
+
+    assert (value, value is None) == (fact.value, fact.why == "no chip that tells both its clocks is at work")
 
 
 async def test_details_that_hang(tool: Write) -> None:
@@ -250,19 +299,25 @@ class Asked:
 
     def __init__(self, *hanging: str) -> None:
         self.hanging = hanging
+        self.calls = 0
         self.npus: list[str] = []
+        self.errors: list[str] = []
 
     async def __call__(self, query: str, npu: str) -> str:
         """Answer one query."""
+        self.calls += 1
         if query == "common":
             self.npus.append(npu)
+        if query == "ecc":
+            self.errors.append(npu)
         if npu in self.hanging:
             await asyncio.Event().wait()
         return "Aicore Freq(MHZ) : 1000\n" if query == "common" else ""
 
 
 async def looked(rounds: Rounds, at: float, npus: str = "0123", seconds: float = 5.0) -> set[str]:
-    return set(await rounds.look(tuple(npus), at, asyncio.get_running_loop().time() + seconds))
+    told = await rounds.look(tuple(npus), at, asyncio.get_running_loop().time() + seconds)
+    return {one.npu for one in told}
 
 
 async def test_round_goes_on() -> None:
@@ -276,7 +331,34 @@ async def test_round_goes_on() -> None:
 
     assert ({"0", "1"}, {"0", "1"}, {"0", "1", "3"}) == (first, second, third)
     assert ["0", "1", "2", "2", "3"] == asked.npus
-    assert "NPU 2 was not answered for in time" == rounds.why
+    assert {"common": "NPU 2 was not answered for in time"} == rounds.why
+
+
+async def test_round_is_spread() -> None:
+    """The first round is one look's; later ones are spread over the looks until the next, so that none costs much."""
+    asked = Asked()
+    rounds = Rounds(asked)
+    numbers = []
+    for at in range(9):
+        asked.calls = 0
+        await looked(rounds, 15.0 * at, "0123456789")
+        numbers.append(asked.calls)
+
+    assert [30, 0, 0, 0, 6, 6, 6, 4, 6] == numbers
+
+
+async def test_errors_are_asked_for_rarely() -> None:
+    """Of each NPU errors are asked for in every fourth round, of some in each, so that all rounds cost the same."""
+    asked = Asked()
+    rounds = Rounds(asked, every=1)
+    numbers = []
+    for at in range(9):
+        asked.calls = 0
+        await looked(rounds, 60.0 * at, "01234567")
+        numbers.append(asked.calls)
+
+    assert [24, *[18] * 8] == numbers
+    assert dict.fromkeys("01234567", 3) == Counter(asked.errors)
 
 
 async def test_rounds_begin_anew() -> None:
@@ -289,10 +371,11 @@ async def test_rounds_begin_anew() -> None:
     for at in (15.0, 30.0, 45.0):
         await looked(rounds, at, "01")
     before, again = rounds.why, await looked(rounds, 60.0, "01")
+    last = [await looked(rounds, at, "01") for at in (75.0, 90.0, 105.0)][-1]
 
     assert ["0", "1", "0", "1"] == asked.npus
-    assert ("NPU 0 was not answered for in time", "") == (before, rounds.why)
-    assert {"0", "1"} == again
+    assert ({"common": "NPU 0 was not answered for in time"}, {}) == (before, rounds.why)
+    assert ({"0", "1"}, {"0", "1"}) == (again, last)
 
 
 async def test_what_is_gone_is_forgotten() -> None:

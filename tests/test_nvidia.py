@@ -30,6 +30,7 @@ from monitor import catalog
 from monitor.collect.fetch import LookError
 from monitor.collect.nvidia import smi
 from monitor.collect.nvidia.nvml import Nvml, library
+from monitor.collect.nvidia.xid import MOST
 from monitor.devices import _nvidia
 from monitor.model import Fact, Reading
 
@@ -72,7 +73,7 @@ def test_same_as_nvidia_smi() -> None:
 
     assert amounts(by_tool) == pytest.approx(amounts(by_library))
     assert {reading.labels for reading in by_tool[0]} == {reading.labels for reading in by_library[0]}
-    assert known(by_tool) == known(by_library)
+    assert {**known(by_tool), "nvidia.xid": "none"} == known(by_library)
 
 
 def test_readings_fit_the_catalogue() -> None:
@@ -122,7 +123,8 @@ def test_gpu_that_tells_nothing() -> None:
     seen = look(busy(**dict.fromkeys(busy(), UNSUPPORTED), **OLD_WAYS))
 
     assert {(catalog.DEVICE_INFO, "0"): 1.0} == amounts(seen)
-    assert {"nvidia.devices": "1x unknown", "nvidia.driver": "590.48.01"} == {k: v for k, v in known(seen).items() if v}
+    told = {"nvidia.devices": "1x unknown", "nvidia.driver": "590.48.01", "nvidia.xid": "none"}
+    assert told == {name: value for name, value in known(seen).items() if value}
 
 
 OLD_WAYS = {
@@ -208,7 +210,8 @@ def test_codes_are_no_values() -> None:
 
 
 @pytest.mark.parametrize(
-    ("now", "default", "value"), [(1410, 1410, "default"), (1095, 1410, "1095 of 1410 MHz"), (1410, UNSUPPORTED, None)]
+    ("now", "default", "value"),
+    [(1410, 1410, "default"), (1095, 1410, "1095 of 1410 MHz"), (1530, 1312, "raised"), (1410, UNSUPPORTED, None)],
 )
 def test_application_clocks(now: int, default: int | Error, value: str | None) -> None:
     """Clocks below the default are told with both; where they are not told, the fact says how else to see it."""
@@ -315,6 +318,88 @@ def test_closed_before_any_look() -> None:
     Nvml(nvml).close()
 
     assert 0 == nvml.shutdowns
+
+
+def xids(session: Nvml) -> str | None:
+    return known(session.look(0.0))[catalog.NVIDIA_XID]
+
+
+def test_xids() -> None:
+    """Of what each GPU reported since the first look the last is told, until it reports another; whose it was, too."""
+    nvml = FakeNvml(busy(), busy(), busy())
+    session = Nvml(nvml)
+    nvml.report(0, 62)
+    told = [xids(session)]
+    for reported in ((1, 48, 94), (2, 31), (), (1, 13)):
+        nvml.report(*reported) if reported else None
+        told.append(xids(session))
+
+    both = "1: 94; 2: 31 by an application"
+    assert ["none", "1: 94", both, both, "1: 13 by an application; 2: 31 by an application"] == told
+
+
+@pytest.mark.parametrize("lost", [LOST, busy(UtilizationRates=LOST)])
+def test_xid_of_a_lost_gpu(lost: Mapping[str, Any] | Error) -> None:
+    """What a GPU reported before it was lost is told; it does not hide what others report."""
+    nvml = FakeNvml(busy(), busy())
+    session = Nvml(nvml)
+    session.look(0.0)
+    nvml.report(0, 79)
+    nvml.report(1, 63)
+    nvml.gpus[0] = lost
+
+    assert "0: 79; 1: 63" == xids(session)
+
+
+def test_xids_survive_a_session() -> None:
+    """After the driver was gone GPUs are listened to anew, nothing is left open, and what was heard is still told."""
+    nvml = FakeNvml(busy())
+    session = Nvml(nvml)
+    session.look(0.0)
+    nvml.report(0, 119)
+    session.look(0.0)
+    nvml.count = UNKNOWN
+    with pytest.raises(LookError):
+        session.look(0.0)
+    closed, nvml.count = dict(nvml.sets), None
+
+    assert ({}, "0: 119", 1) == (closed, xids(session), len(nvml.sets))
+
+
+@pytest.mark.parametrize(
+    ("unknown", "deaf", "events"),
+    [
+        ("", UNSUPPORTED, Error(NVML.NVML_ERROR_TIMEOUT)),
+        ("", NO_SUCH_CALL, Error(NVML.NVML_ERROR_TIMEOUT)),
+        ("", None, UNKNOWN),
+        ("", None, LOST),
+        ("", None, NO_SUCH_CALL),
+        *((name, None, Error(NVML.NVML_ERROR_TIMEOUT)) for name in ("nvmlEventSetCreate", "nvmlEventSetWait_v2")),
+        ("nvmlDeviceRegisterEvents", None, Error(NVML.NVML_ERROR_TIMEOUT)),
+    ],
+)
+def test_xids_that_cannot_be_heard(unknown: str, deaf: Error | None, events: Error) -> None:
+    """Where GPU, driver or binding tell no XIDs that is not "none": it says what does; nothing else is lost by it."""
+    nvml = FakeNvml(busy())
+    nvml.unknown, nvml.deaf, nvml.events = {unknown}, deaf, events
+    session = Nvml(nvml)
+    readings, facts = session.look(0.0)
+    fact = next(fact for fact in facts if fact.name == catalog.NVIDIA_XID)
+
+    assert (None, {}) == (fact.value, nvml.sets)
+    assert "see dmesg (NVRM, Xid)" in fact.why
+    assert look(busy())[0] == readings
+    assert fact in session.look(0.0)[1]
+
+
+def test_xids_without_end() -> None:
+    """A GPU that reports faster than it is asked holds no look up."""
+    nvml = FakeNvml(busy())
+    session = Nvml(nvml)
+    session.look(0.0)
+    nvml.report(0, *[13] * MOST, 48)
+
+    assert ["0: 13 by an application", "0: 48"] == [xids(session), xids(session)]
 
 
 @pytest.mark.parametrize(("shared_object", "there"), [("libc.so.6", True), ("libno-such-driver.so.1", False)])

@@ -1,6 +1,7 @@
 """Another process's files: links stay inside its root, only plain files are opened, refusals say what to add."""
 
 import os
+import re
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -116,7 +117,12 @@ HELP = "(docs/install.md, level process facts)"
         (0, PTRACE, 1000, f"the capability DAC_READ_SEARCH {HELP}"),
         (0, 0, 1000, f"the capability SYS_PTRACE and DAC_READ_SEARCH {HELP}"),
         (10001, 0, 0, f"uid 0 with SYS_PTRACE {HELP}"),
-        (10001, PTRACE, 1000, f"uid 0 with SYS_PTRACE and DAC_READ_SEARCH, or the server's own uid 1000 {HELP}"),
+        (
+            10001,
+            PTRACE,
+            1000,
+            f"uid 0 with SYS_PTRACE and DAC_READ_SEARCH, or the server's own uid 1000 and gid 100 {HELP}",
+        ),
         (
             1000,
             0,
@@ -127,14 +133,23 @@ HELP = "(docs/install.md, level process facts)"
 )
 def test_needs(uid: int, capabilities: int, owner: int, expected: str, tmp_path: Path) -> None:
     """What is missing depends on who we are, what we may do, and whose the server is."""
-    put(tmp_path / "7/status", f"Name:\tx\nUid:\t{owner}\t{owner}\t{owner}\t{owner}\n")
+    put(tmp_path / "7/status", f"Uid:\t{owner}\t{owner}\t{owner}\t{owner}\nGid:\t100\t100\t100\t100\n")
 
-    assert f"needs: {expected}" == Proc(tmp_path, tmp_path, uid, capabilities).needs(7)
+    assert f"needs: {expected}" == Proc(tmp_path, tmp_path, uid, 100, capabilities).needs(7)
+
+
+def test_needs_of_the_servers_user_in_another_group(tmp_path: Path) -> None:
+    """The kernel opens a process to its own user only in its own group, which is told."""
+    put(tmp_path / "7/status", "Uid:\t1000\t1000\t1000\t1000\nGid:\t100\t100\t100\t100\n")
+
+    said = Proc(tmp_path, tmp_path, 1000, 0, 0).needs(7)
+
+    assert f"needs: uid 0 with SYS_PTRACE and DAC_READ_SEARCH, or the server's own uid 1000 and gid 100 {HELP}" == said
 
 
 def test_needs_of_an_unknown_server(tmp_path: Path) -> None:
     """Where it cannot be read whose the server is, the least is asked for."""
-    assert f"needs: uid 0 with SYS_PTRACE {HELP}" == Proc(tmp_path, tmp_path, 1000, 0).needs(8)
+    assert f"needs: uid 0 with SYS_PTRACE {HELP}" == Proc(tmp_path, tmp_path, 1000, 0, 0).needs(8)
 
 
 @pytest.mark.parametrize(
@@ -165,7 +180,7 @@ def test_few_rights_leave_what_anybody_may_read() -> None:
     assert "its command line says port 8000" == found["found"].value
     readable = {name for name, fact in found.items() if fact.value is not None and not name.startswith("arg")}
     assert readable == {"pid", "found", "api_servers", "engines", "workers", "affinity", "numa_nodes", "scheduling"} | {
-        "shm_bytes", "nofile", "memlock_bytes", "cpu_quota"
+        "swap", "shm_bytes", "nofile", "memlock_bytes", "cpu_quota"
     }  # fmt: skip
     assert "dummy" == found["arg.load-format"].value
     unread = [fact for fact in facts if fact.value is None]
@@ -178,9 +193,9 @@ def test_the_root_of_a_neighbour_is_ours(tmp_path: Path) -> None:
     put(tmp_path / "self/mountinfo", "1 1 8:1 / / rw - ext4 /dev/sda1 rw\n")
     (tmp_path / "7/root").mkdir()
 
-    assert Tree(str(tmp_path / "7/root")) == tree(Proc(tmp_path, tmp_path, 0, 0), 7)
+    assert Tree(str(tmp_path / "7/root")) == tree(Proc(tmp_path, tmp_path, 0, 0, 0), 7)
     assert "/proc/8/root cannot be read: No such file or directory" == why(
-        lambda: tree(Proc(tmp_path, tmp_path, 0, 0), 8)
+        lambda: tree(Proc(tmp_path, tmp_path, 0, 0, 0), 8)
     )
     with folder_for_all() as folder:
         for name in ("7", "self"):
@@ -188,7 +203,18 @@ def test_the_root_of_a_neighbour_is_ours(tmp_path: Path) -> None:
         (folder / "7/root").mkdir()
         (folder / "7/root").chmod(0)
         with nobody():
-            found = tree(Proc(folder, folder, 1, 0), 7)
+            found = tree(Proc(folder, folder, 1, 0, 0), 7)
         (folder / "7/root").chmod(0o755)
 
     assert Tree("") == found
+
+
+@pytest.mark.parametrize(("kilobytes", "swap"), [(65535, "none"), (65536, "in use")])
+def test_swap_that_matters(kilobytes: int, swap: str, tmp_path: Path) -> None:
+    """A few pages that nobody touches any more are no swap in use; 64 MiB of the server and its processes are."""
+    here = plant(captured("vllm-0.32_cpu"), tmp_path)
+    status = here / "proc/19741/status"
+    status.write_text(re.sub(r"VmSwap:.*", f"VmSwap:\t{kilobytes} kB", status.read_text()))
+    _, facts = Watch(here / "proc", here / "sys", ADDRESS).look(1.0)
+
+    assert [swap] == [fact.value for fact in facts if fact.name == "process.swap"]

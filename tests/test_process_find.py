@@ -7,8 +7,8 @@ from trees import captured, folder_for_all, link, nobody, plant, put
 
 from monitor.collect.fetch import LookError
 from monitor.collect.process.files import Proc, proc
-from monitor.collect.process.find import Address, Server, find, loads
-from monitor.collect.process.scan import command
+from monitor.collect.process.find import Address, Server, again, find, loads
+from monitor.collect.process.scan import command, networks
 
 STAT = "{pid} (x y) z) S {parent} 1 1 0 -1 4194560 1 0 0 0 5 2 0 0 20 0 12 0 {pid}" + " 0" * 20
 HEAD = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
@@ -71,6 +71,20 @@ def why(node: Node, port: int, *, loopback: bool = True, uds: str = "") -> str:
     return str(caught.value)
 
 
+def test_a_network_is_read_once(node: Node) -> None:
+    """Of processes that share a network the table is read once; each other network has its own, a lost one none."""
+    node.process(10, *serve(), net=1)
+    node.process(20, *serve(), net=1)
+    node.process(30, *serve(), net=2)
+    node.socket(8000, 1, net=1)
+    look = networks(node.seen())
+    first = look(10)
+    node.socket(8001, 2, net=1)
+
+    assert {8000: {b"1"}} == first == look(20)
+    assert {} == look(30) == look(40)
+
+
 def test_the_holder_of_the_socket(node: Node) -> None:
     """Of several servers on one node it is the one that holds the socket, whatever port its command line names."""
     node.process(10, *serve("--port", "8000"))
@@ -80,6 +94,21 @@ def test_the_holder_of_the_socket(node: Node) -> None:
 
     assert (20, "listens on port 8000") == (found(node, 8000).process.pid, found(node, 8000).how)
     assert 10 == found(node, 8001).process.pid
+
+
+def test_found_again(node: Node) -> None:
+    """A server that still runs is the same, with the processes that it has now; one that ended is not found again."""
+    node.process(10, *serve())
+    node.process(11, "VLLM::EngineCore", parent=10)
+    node.socket(8000, 1, holder=10)
+    first = found(node, 8000)
+    node.process(12, "VLLM::Worker_TP0", parent=11)
+    second = again(node.seen(), first)
+    node.process(10, "/usr/bin/sleep", "9")
+
+    assert second
+    assert (first.process, [11, 12], first.how) == (second.process, [one.pid for one in second.family], second.how)
+    assert again(node.seen(), second) is None
 
 
 def test_a_child_may_hold_the_socket(node: Node) -> None:

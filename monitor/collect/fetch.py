@@ -1,6 +1,7 @@
 """HTTP reads with a bound on what they may bring in, and errors in words that help."""
 
 import errno
+import socket
 import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ WANTS_CERTIFICATE = ("CERTIFICATE_REQUIRED", "HANDSHAKE_FAILURE", "ALERT_BAD_CER
 MAY_WANT = "does it speak http rather than https, or want a certificate of ours (client_cert_file)?"
 MAY_SPEAK = "did it just end, or does it speak https?"
 REFUSED = "connection refused; does vLLM listen there?"
+NAMELESS = "its name is not known here"
 SOCKET_ERRORS = {
     errno.ENOENT: "no such socket; does vLLM run with --uds, and is its folder mounted here?",
     errno.ECONNREFUSED: "connection refused; does vLLM run?",
@@ -108,6 +110,9 @@ def _is_refused(error: BaseException) -> bool:
 def _words(error: BaseException, *, tls: bool) -> str:
     """Find words for an error that may have none of its own, or only what was meant for programmers."""
     causes = list(_causes(error))
+    for cause in causes:
+        if isinstance(cause, socket.gaierror):
+            return f"{NAMELESS} ({cause.strerror})"
     # A server that misses a certificate should say so; which of these it does instead depends on the server.
     if any(isinstance(cause, HUNG_UP) or "disconnected" in str(cause) for cause in causes):
         return f"it hung up; {MAY_WANT if tls else MAY_SPEAK}"

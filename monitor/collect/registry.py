@@ -2,13 +2,13 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
 
 import structlog
 
-from monitor.collect import host
 from monitor.collect.fetch import LookError
+from monitor.collect.host import look as host
 from monitor.collect.vllm import look as vllm
 from monitor.model import Fact, Reading, Snapshot
 
@@ -36,6 +36,12 @@ def beside(other: Snapshot, own: Snapshot) -> Snapshot:
     known = {fact.name for fact in own.facts if fact.value is not None}
     readings = tuple(reading for reading in other.readings if reading.metric not in metrics)
     return replace(other, readings=readings, facts=tuple(fact for fact in other.facts if fact.name not in known))
+
+
+def joined(own: Snapshot, others: Iterable[Snapshot]) -> tuple[Fact, ...]:
+    """Join what all looks found; while the server does not answer, a process found in its place may be another's."""
+    sure = [one for one in others if own.ok or one.source != "process"]
+    return tuple(fact for one in (own, *sure) for fact in one.facts)
 
 
 async def run(source: str, look: Look, limit: float) -> Snapshot:

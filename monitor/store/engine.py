@@ -1,6 +1,7 @@
 """Opening the database: where it is, and how SQLite must be told to behave."""
 
 import fcntl
+import json
 import os
 import sqlite3
 from collections.abc import Iterator, Mapping
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, OperationalError, SQLAlchemyError
 
 from monitor.store.schema import StoreError, upgrade
 
@@ -17,10 +18,17 @@ BUSY_MS = 5000
 """How long a writer waits for another one before it gives up; every transaction here takes milliseconds."""
 ADVICE = {
     "not a database": "move it away",
+    "malformed": "move it away",
+    "no such table": "move it away",
+    "no such column": "move it away",
+    "database is locked": "end the program that holds it, which fuser shows",
+    "readonly database": "give this user the right to write it and its folder",
+    "unable to open": "name a file in a folder that this user may write",
     "disk is full": "free some space",
     "disk I/O error": "see whether the disk is full or broken",
 }
 """What to do about what SQLite says; choosing another place always helps, too."""
+SERVER = "see that the database server runs and lets this user in"
 
 
 def default_url(env: Mapping[str, str], uid: int) -> str:
@@ -40,8 +48,12 @@ def connect(url: str) -> Engine:
     try:
         parsed = make_url(url)
         engine = create_engine(parsed)
-    except (ArgumentError, ImportError) as error:
-        raise StoreError(f"[store] url is not usable: {error}") from None
+    except ImportError as error:
+        advice = "install that driver, or set another [store] url"
+        raise StoreError(f"[store] url is not usable: {error}; {advice}") from None
+    except ArgumentError as error:
+        advice = "write it like sqlite:////var/lib/vllm-monitor/monitor.db"
+        raise StoreError(f"[store] url is not usable: {error}; {advice}") from None
     except ValueError:  # its text may be a part of the password
         raise StoreError("[store] url is not usable: its port is not a number") from None
     try:
@@ -58,13 +70,15 @@ def transaction(engine: Engine) -> Iterator[Connection]:
     try:
         with engine.begin() as connection:
             yield connection
-    except (SQLAlchemyError, UnicodeError) as error:  # no driver wraps the refusal of a lone surrogate
+    # Nobody wraps the refusal of a lone surrogate, nor what is said of JSON that is none.
+    except (SQLAlchemyError, UnicodeError, json.JSONDecodeError) as error:
         raise StoreError(f"store {_shown(engine)}: {reason(error)}") from None
 
 
 def claim(path: Path) -> IO[str]:
     """Lock a file beside the database until it is closed; raises StoreError if another process holds it."""
     try:
+        _make_file(path)
         file = path.open("a+", encoding="utf-8")
     except OSError as error:
         raise StoreError(f"{path}: {error.strerror}; make the folder writable, or set another [store] url") from None
@@ -80,8 +94,10 @@ def reason(error: Exception) -> str:
     """Give an error's own words, without SQL and without parameters, and what to do where that is known."""
     if isinstance(error, OSError):
         return f"{error.filename}: {error.strerror}; set another [store] url, or mend that"
-    words = str(getattr(error, "orig", None) or error)
+    words = " ".join(str(getattr(error, "orig", None) or error).split())
     advice = next((advice for said, advice in ADVICE.items() if said in words), "")
+    if not advice and isinstance(error, OperationalError) and not isinstance(error.orig, sqlite3.Error):
+        advice = SERVER
     return f"{words}; {advice}, or set another [store] url" if advice else words
 
 

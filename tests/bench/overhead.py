@@ -21,6 +21,7 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+import collectors
 from processes import MONITOR
 from world import World, world
 
@@ -140,6 +141,7 @@ def main() -> None:
     with simulated() as url:
         asyncio.run(overhead(url, rows))
         memory, bare = served_memory(url), bare_imports()
+    rows += asyncio.run(collectors.rows())
     rows.append(("resident memory of `monitor serve`, MiB", "-", f"{memory:.0f}", f"bare imports {bare:.0f}"))
     table = Table(box=None)
     for head in ("what", "goal", "measured", "beside it"):

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from monitor import catalog
-from monitor.collect.ascend.facts import VENDOR, Origin, Served, common, nobody, serving
+from monitor.collect.ascend.facts import EXTRA, VENDOR, Origin, Served, common, nobody, serving
 from monitor.collect.ascend.processes import Process
 from monitor.collect.exposition import Sample, parse
 from monitor.collect.fetch import LookError, get
@@ -47,7 +47,6 @@ _AMOUNTS: dict[tuple[str, str], tuple[tuple[str, ...], float, float]] = {
     ),
 }
 _NEVER_ZERO = {catalog.DEVICE_TEMPERATURE, catalog.DEVICE_POWER, catalog.DEVICE_CLOCK}
-_EXTRA = {catalog.DEVICE_UNIT_UTILIZATION: "unit", catalog.DEVICE_ECC_ERRORS: "reason"}
 _MEMORIES = ("hbm_", "")  # chips with HBM have a little DDR beside it, or none
 _LARGEST = 100_000_000.0
 _COUNT, _NAME, _PROCESS = "machine_npu_nums", f"{_CHIP}name", f"{_CHIP}process_info"
@@ -133,7 +132,7 @@ def _amounts(device: str, chip: Mapping[str, Sample], at: float) -> Iterator[Rea
     for (metric, kind), (names, per, most) in _AMOUNTS.items():
         told = next((chip[name] for name in names if name in chip and 0 <= chip[name].value <= most), None)
         if told and (told.value or metric not in _NEVER_ZERO) and (metric != _HEALTHY or told.value in _HEALTH):
-            extra = {_EXTRA[metric]: kind} if kind else {}
+            extra = {EXTRA[metric]: kind} if kind else {}
             pairs = labels(vendor=VENDOR, device=device, **extra)
             value = round(told.value * per, 9)  # 57 % are 0.57, not 0.5700000000000001
             yield Reading(metric, value, _time(told, at), pairs)

@@ -10,6 +10,12 @@ from monitor.collect.fetch import LookError
 from monitor.model import Fact
 
 VENDOR = "ascend"
+EXTRA = {
+    catalog.DEVICE_UNIT_UTILIZATION: "unit",
+    catalog.DEVICE_ECC_ERRORS: "reason",
+    catalog.DEVICE_THROTTLED: "reason",
+}
+"""Metrics of which a device has several figures, and the label that tells them apart."""
 
 Served = Callable[[frozenset[int]], Awaitable[frozenset[int]]]
 """Gives those of some processes that are vLLM's; raises LookError where that cannot be known."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from monitor import catalog
 from monitor.collect.ascend.detail import Figure
 from monitor.collect.ascend.errors import DRIVER, NODES, TOOL, obstacle, refusal, said
-from monitor.collect.ascend.facts import VENDOR, Origin, Served, common, nobody, serving, tallied
+from monitor.collect.ascend.facts import EXTRA, VENDOR, Origin, Served, common, nobody, serving, tallied
 from monitor.collect.ascend.processes import device, processes
 from monitor.collect.ascend.rounds import Rounds, Told
 from monitor.collect.ascend.table import Chip, devices, version
@@ -22,6 +22,8 @@ _ORIGIN = Origin(TOOL, f"{TOOL} info")
 _DETAILS = f"{TOOL} info -t common"
 
 Seen = tuple[tuple[Reading, ...], tuple[Fact, ...]]
+Known = dict[str, dict[tuple[str, str], tuple[float, Figure]]]
+"""By device, what is known beyond the table: of each metric and kind one figure, and when it was told."""
 
 
 class Ascend:
@@ -45,7 +47,8 @@ class Ascend:
         npus = tuple(dict.fromkeys(chip.card.npu for chip in found.values()))
         theirs = await serving(processes(printed.text), found, self._served, _ORIGIN.path)
         known = _known(found, await self._rounds.look(npus, at, until))
-        return (*readings, *_details(known, at)), (*facts, _clock(found, known, self._rounds.why), theirs)
+        clock, throttle = _clock(found, known, self._rounds.why.get("common", "")), _throttle(known)
+        return (*readings, *_details(known, at)), (*facts, clock, throttle, theirs)
 
     async def _detail(self, query: str, npu: str) -> str:
         """Ask for one NPU: never for one chip, since newer generations refuse that option."""
@@ -101,37 +104,47 @@ def _readings(name: str, chip: Chip, driver: str, at: float) -> Iterator[Reading
     yield from (Reading(metric, value, at, pairs) for metric, value in told.items() if value is not None)
 
 
-def _known(found: Mapping[str, Chip], told: Mapping[str, Told]) -> dict[str, tuple[float, tuple[Figure, ...]]]:
-    """Give, by device, when it was asked for details and what it told."""
-    known: dict[str, tuple[float, tuple[Figure, ...]]] = {}
-    for npu, answer in told.items():
+def _known(found: Mapping[str, Chip], told: Iterable[Told]) -> Known:
+    """Join what was told, the oldest first: of what two queries tell, the newer counts."""
+    known: Known = {}
+    for answer in told:
         for chip, figures in answer.chips.items():
-            name = device(found, npu, chip)
-            if name and name not in known:  # a query that tells no chip's number speaks of one that has a number, too
-                known[name] = (answer.at, figures)
+            name = device(found, answer.npu, chip)
+            if name:
+                told_now = (one for one in figures if one.value or not found[name].silent)  # its zeros failed, too
+                known.setdefault(name, {}).update({(one.metric, one.kind): (answer.at, one) for one in told_now})
     return known
 
 
-def _details(known: Mapping[str, tuple[float, tuple[Figure, ...]]], at: float) -> Iterator[Reading]:
+def _details(known: Known, at: float) -> Iterator[Reading]:
     """Give what is known beyond the table, each figure with its own time."""
-    for name, (told_at, figures) in known.items():
+    for name, figures in known.items():
         who = {"vendor": VENDOR, "device": name}
-        for figure in figures:
-            unit = {"unit": figure.unit} if figure.unit else {}
-            yield Reading(figure.metric, figure.value, told_at, labels(**who, **unit))
-        if told_at < at:
-            yield Reading(catalog.DEVICE_AGE, at - told_at, at, labels(**who))
+        for told_at, figure in figures.values():
+            extra = {EXTRA[figure.metric]: figure.kind} if figure.kind else {}
+            yield Reading(figure.metric, figure.value, told_at, labels(**who, **extra))
+        times = (told_at for (metric, _), (told_at, _) in figures.items() if metric != catalog.DEVICE_ECC_ERRORS)
+        oldest = min(times, default=at)
+        if oldest < at:
+            yield Reading(catalog.DEVICE_AGE, at - oldest, at, labels(**who))
 
 
-def _clock(found: Iterable[str], known: Mapping[str, tuple[float, tuple[Figure, ...]]], why: str) -> Fact:
+def _clock(found: Iterable[str], known: Known, why: str) -> Fact:
     """Say for what clock the chips are made, once all have told it: else a slow answer would look like a change."""
-    rated = {
-        name: f"{figure.value / 1e6:g} MHz"
-        for name, (_, figures) in known.items()
-        for figure in figures
-        if figure.metric == catalog.DEVICE_CLOCK_MAX
-    }
+    rated = {name: f"{hertz / 1e6:g} MHz" for name, hertz in _values(known, catalog.DEVICE_CLOCK_MAX).items()}
     untold = [name for name in found if name not in rated]
     if untold:
         return Fact(catalog.ASCEND_CLOCK, None, _DETAILS, why or f"not told yet by {', '.join(untold)[:100]}")
     return tallied(catalog.ASCEND_CLOCK, rated.values(), _DETAILS, "")
+
+
+def _throttle(known: Known) -> Fact:
+    """Say whether any chip at work holds its clock down: without counts, as readings tell which."""
+    held = _values(known, catalog.DEVICE_THROTTLED, "clock").values()
+    value = "clock" if any(held) else "none" if held else None
+    why = "" if value else "no chip that tells both its clocks is at work"
+    return Fact(catalog.ASCEND_THROTTLE, value, _DETAILS, why)
+
+
+def _values(known: Known, metric: str, kind: str = "") -> dict[str, float]:
+    return {name: figures[metric, kind][1].value for name, figures in known.items() if (metric, kind) in figures}

@@ -12,6 +12,7 @@ from monitor import catalog
 from monitor.collect.fetch import LookError
 from monitor.collect.nvidia import schema
 from monitor.collect.nvidia.schema import Gpu
+from monitor.collect.nvidia.xid import Xids
 from monitor.model import Fact, Reading
 
 SOURCE = "NVML"
@@ -87,6 +88,7 @@ class Nvml:
 
     def __init__(self, library: ModuleType) -> None:
         self._nvml = library
+        self._xids = Xids(library)
         self._begun = False
         self._looking = threading.Lock()
 
@@ -127,6 +129,7 @@ class Nvml:
         if self._begun:
             self._begun = False
             atexit.unregister(self.close)
+            self._xids.close()
             try:
                 self._nvml.nvmlShutdown()
             except self._nvml.NVMLError:
@@ -141,13 +144,15 @@ class Nvml:
             if error.value == nvml.NVML_ERROR_UNINITIALIZED:
                 raise
             if error.value != nvml.NVML_ERROR_NO_PERMISSION:
-                yield Gpu(str(index), lost=str(error))
+                yield Gpu(str(index), lost=str(error), xid=self._xids.last(str(index)))
             return
+        self._xids.listen(str(index), handle)
         questions = _Questions(nvml, handle)
         product = questions.ask(lambda nvml, gpu: str(nvml.nvmlDeviceGetName(gpu)))
         recovery = questions.ask(_recovery)
         told = {name: value for name, ways in _WAYS.items() if (value := questions.number(name, ways)) is not None}
-        yield Gpu(str(index), product or "", questions.lost, recovery, {} if questions.lost else told)
+        xid = self._xids.last(str(index))
+        yield Gpu(str(index), product or "", questions.lost, recovery, xid, {} if questions.lost else told)
 
 
 class _Questions:

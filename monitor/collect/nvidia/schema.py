@@ -48,7 +48,13 @@ _TROUBLES = {
     RETIRE_PENDING: "memory pages wait to be retired: reboot",
 }
 _UNTOLD = "these GPUs or this driver do not tell it"
-_WHY = {catalog.NVIDIA_CLOCKS: f"{_UNTOLD}; under load, compare the clock with the highest one"}
+_WHY = {
+    catalog.NVIDIA_CLOCKS: f"{_UNTOLD}; under load, compare the clock with the highest one",
+    catalog.NVIDIA_XID: "nvidia-smi does not tell them, NVML only where GPU and driver do: "
+    "install vllm-monitor[nvidia], or see dmesg (NVRM, Xid)",
+}
+# Those after which the GPU itself is sound, as NVIDIA's device plugin for Kubernetes has it.
+_OF_APPLICATIONS = {13, 31, 43, 45, 68, 109}
 _EMPTY = 0.05
 """The share of its memory under which a GPU holds no model."""
 _SAME = 0.001
@@ -70,13 +76,15 @@ _OTHERWISE = "run nvidia-smi by hand to see more"
 class Gpu:
     """What is told of one GPU: in `told` by name, in base units, only what is told; `lost` says why nothing is.
 
-    `recovery` is what the driver asks for to mend it: "" for nothing, None where it does not say.
+    `recovery` is what the driver asks for to mend it: "" for nothing, None where it does not say. `xid` is the last one
+    that it reported: 0 for none since we listen, None where nobody could.
     """
 
     index: str
     product: str = ""
     lost: str = ""
     recovery: str | None = None
+    xid: int | None = None
     told: Mapping[str, float] = field(default_factory=dict)
 
     @property
@@ -136,6 +144,7 @@ def _facts(gpus: Sequence[Gpu], driver: str, source: str) -> Iterator[Fact]:
         catalog.NVIDIA_DEVICES: ", ".join(f"{count}x {name}" for name, count in sorted(products.items())),
         catalog.NVIDIA_DRIVER: driver,
         catalog.NVIDIA_HEALTH: _health(gpus),
+        catalog.NVIDIA_XID: _xids(gpus),
         **{mode: _agreed([_switch(gpu.told.get(mode)) for gpu in gpus]) for mode in _MODES},
         catalog.NVIDIA_POWER_LIMIT: _agreed(limits),
         catalog.NVIDIA_CLOCKS: _agreed(clocks),
@@ -150,6 +159,16 @@ def _health(gpus: Iterable[Gpu]) -> str:
     troubles = {gpu.index: gpu.trouble for gpu in gpus if gpu.trouble is not None}
     wrong = "; ".join(f"{index}: {words}" for index, words in troubles.items() if words)
     return wrong or ("ok" if troubles else "")
+
+
+def _xids(gpus: Iterable[Gpu]) -> str:
+    known = {gpu.index: gpu.xid for gpu in gpus if gpu.xid is not None}
+    told = (f"{index}: {xid}{_blamed(xid)}" for index, xid in known.items() if xid)
+    return "; ".join(told) or ("none" if known else "")
+
+
+def _blamed(xid: int) -> str:
+    return " by an application" if xid in _OF_APPLICATIONS else ""
 
 
 def _throttle(gpus: Iterable[Gpu]) -> str:
@@ -171,11 +190,13 @@ def _switch(on: float | None) -> str:
 
 
 def _capped(gpu: Gpu, now: str, default: str, unit: str, per: float) -> str:
-    """Say "default", or how much of it is left."""
+    """Say "default", or how much of it is left; "raised" where it is more."""
     if now not in gpu.told or default not in gpu.told:
         return ""
     is_set, was = gpu.told[now] / per, gpu.told[default] / per
-    return "default" if abs(is_set - was) <= _SAME * was else f"{is_set:g} of {was:g} {unit}"
+    if abs(is_set - was) <= _SAME * was:
+        return "default"
+    return "raised" if is_set > was else f"{is_set:g} of {was:g} {unit}"
 
 
 def _agreed(words: Iterable[str]) -> str:

@@ -137,7 +137,7 @@ def _gpu(index: str, row: dict[str, str]) -> Gpu:
         "" if _untold(product) else product,
         hopeless,
         None if _untold(recovery) else recovery if recovery.casefold() != "none" else "",
-        {} if hopeless else dict(_told(row)),
+        told={} if hopeless else dict(_told(row)),
     )
 
 

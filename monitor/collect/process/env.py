@@ -1,7 +1,7 @@
 """The environment of a vLLM server: the variables that the guides name, each with its value, "unset", or unreadable."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -49,6 +49,10 @@ class Environment:
         return f"/proc/{self.later.get(name, self.pid)}/environ"
 
 
+Inherited = Callable[[], Environment]
+"""Gives what a server's processes have, read once for all who ask; raises LookError."""
+
+
 def own(proc: Proc, server: Server) -> Environment:
     """Give what the server was started with: its own or, where its title has overwritten that, what its parents have.
 
@@ -81,10 +85,10 @@ def inherited(proc: Proc, server: Server) -> Environment:
     return Environment(found.pid, variables, found.whole, later)
 
 
-def facts(proc: Proc, server: Server) -> Iterator[Fact]:
+def facts(server: Server, environment: Inherited) -> Iterator[Fact]:
     """Give the named variables in force, the names of others of the same families, and which are set twice."""
     try:
-        found = inherited(proc, server)
+        found = environment()
     except LookError as error:
         path = f"/proc/{server.process.pid}/environ"
         yield from (Fact(fact, None, path, str(error)) for fact in catalog.PROCESS_ENVIRONMENT)

@@ -22,6 +22,7 @@ class Proc:
     procfs: Path
     sysfs: Path
     uid: int
+    gid: int
     capabilities: int
 
     def read(self, pid: int | str, name: str, most: int = LARGEST) -> bytes:
@@ -56,7 +57,7 @@ class Proc:
 
     def needs(self, pid: int | str) -> str:
         """Say which right is missing to see into a process."""
-        owner = self._owner(pid)
+        owner, group = self._id(pid, "Uid"), self._id(pid, "Gid")
         wanted = {"SYS_PTRACE": _SYS_PTRACE, **({"DAC_READ_SEARCH": _DAC_READ_SEARCH} if owner else {})}
         missing = [name for name, bit in wanted.items() if not self.capabilities & bit]
         if self.uid == 0 and not missing:
@@ -64,14 +65,15 @@ class Proc:
         if self.uid == 0:
             return f"needs: the capability {' and '.join(missing)} ({_HELP})"
         root = f"uid 0 with {' and '.join(wanted)}"
-        if owner == self.uid:
+        if (owner, group) == (self.uid, self.gid):
             return f"needs: {root}, since the server is no ordinary process of uid {owner} ({_HELP})"
-        own = f", or the server's own uid {owner}" if owner else ""
+        own = f", or the server's own uid {owner} and gid {group}" if owner else ""
         return f"needs: {root}{own} ({_HELP})"
 
-    def _owner(self, pid: int | str) -> int | None:
+    def _id(self, pid: int | str, name: str) -> int | None:
+        """Give the user or group that a process has; the kernel asks for both, and heeds no supplementary group."""
         try:
-            word = entry(read(f"{self.procfs}/{pid}/status", LARGEST), "Uid").split()[:1]
+            word = entry(read(f"{self.procfs}/{pid}/status", LARGEST), name).split()[:1]
         except OSError:
             return None
         return int(word[0]) if word and word[0].isdecimal() else None
@@ -83,7 +85,7 @@ def proc(procfs: Path, sysfs: Path) -> Proc:
         capabilities = int(entry(read(f"{procfs}/self/status", LARGEST), "CapEff") or "0", 16)
     except (OSError, ValueError):
         capabilities = 0
-    return Proc(procfs, sysfs, os.geteuid(), capabilities)
+    return Proc(procfs, sysfs, os.geteuid(), os.getegid(), capabilities)
 
 
 def read(path: str, most: int) -> bytes:

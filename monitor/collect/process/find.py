@@ -3,12 +3,11 @@
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, partial
 from posixpath import basename
 
 from monitor.collect.fetch import LookError
 from monitor.collect.process.files import Proc
-from monitor.collect.process.scan import Process, Sockets, command, holds, listening, scan
+from monitor.collect.process.scan import Process, Sockets, command, holds, networks, scan
 
 MOST_SERVERS = 16
 MOST_STRANGERS = 256
@@ -58,7 +57,7 @@ def find(proc: Proc, address: Address) -> Server:
         LookError: there is none, it does not listen yet, or which of several it is cannot be told.
     """
     seen = scan(proc.procfs)
-    look = cache(partial(listening, proc))  # a table costs milliseconds where the kernel's is large
+    look = networks(proc)
     candidates = [_candidate(one, seen, look) for one in _api_servers(seen)[:MOST_SERVERS]]
     if not candidates:
         raise LookError(f"no vLLM server is seen in {proc.procfs}: mount the host's /proc there, or {_ELSEWHERE}")
@@ -73,12 +72,24 @@ def find(proc: Proc, address: Address) -> Server:
     return _behind_another_port(candidates, port, ours) or _none(candidates, port)
 
 
+def again(proc: Proc, server: Server) -> Server | None:
+    """Give a server that was found before, with the processes that it has now; None where it ended.
+
+    Who holds the socket is not asked again, which costs as much as all the rest of a look.
+    """
+    seen = scan(proc.procfs)
+    process = seen.get(server.process.pid)
+    if process is None or process.started != server.process.started:
+        return None
+    return Server(process, _family(process, seen), server.how)
+
+
 def loads(proc: Proc, address: Address) -> bool:
     """Tell whether a server runs that may come to serve an address and does not listen yet: it reads its weights.
 
     Another server of this node, which listens, says nothing of this one.
     """
-    look = cache(partial(listening, proc))
+    look = networks(proc)
     ours = look("self") if address.loopback else {}
     seen = scan(proc.procfs)
     candidates = [_candidate(one, seen, look) for one in _api_servers(seen)[:MOST_SERVERS]]
@@ -125,7 +136,7 @@ def _behind_another_port(candidates: Iterable[_Candidate], port: int, ours: Sock
 def _none(candidates: Sequence[_Candidate], port: int) -> Server:
     loading = [one for one in candidates if one.port and one.port not in one.sockets]
     if loading:
-        raise LookError(f"the vLLM server runs (process {_listed(loading)}) and does not listen yet: it may be loading")
+        raise LookError(f"the vLLM server runs (process {_listed(loading)}) and does not listen yet, as while it loads")
     raise LookError(f"none of the vLLM servers here (process {_listed(candidates)}) serves port {port}: {_ELSEWHERE}")
 
 
@@ -169,9 +180,12 @@ def _below(process: Process, pids: Collection[int], seen: Mapping[int, Process])
     return False
 
 
+def _family(process: Process, seen: Mapping[int, Process]) -> tuple[Process, ...]:
+    return tuple(one for _, one in sorted(seen.items()) if _below(one, {process.pid}, seen))
+
+
 def _candidate(process: Process, seen: Mapping[int, Process], look: Callable[[int], Sockets]) -> _Candidate:
-    family = tuple(one for _, one in sorted(seen.items()) if _below(one, {process.pid}, seen))
-    server = Server(process, family)
+    server = Server(process, _family(process, seen))
     if _own(process, "--uds"):
         return _Candidate(server, 0, look)
     port = _own(process, "--port")

@@ -31,11 +31,11 @@ def mapped(proc: Proc, pid: int) -> Mapped:
     return frozenset(below(root, file.decode(errors="replace")) for file in files)
 
 
-def facts(proc: Proc, server: Server, maps: Maps) -> Iterator[Fact]:
+def facts(proc: Proc, server: Server, maps: Maps, environment: env.Inherited) -> Iterator[Fact]:
     """Give the facts of one process of each kind: the server itself, an engine, a worker. Their siblings are alike."""
     path = f"/proc/{server.process.pid}/maps"
     yield from told((catalog.PROCESS_ALLOCATOR, catalog.PROCESS_LIBRARIES), path, lambda: _seen(server, maps))
-    yield asked(catalog.PROCESS_PRELOAD, path, partial(_preload, proc, server, maps))
+    yield asked(catalog.PROCESS_PRELOAD, path, partial(_preload, proc, server, maps, environment))
 
 
 def _kinds(server: Server) -> Mapping[str, int]:
@@ -58,7 +58,7 @@ def _allocators(files: Iterable[str]) -> list[str]:
     return sorted({match[1] for match in matches if match})
 
 
-def _preload(proc: Proc, server: Server, maps: Maps) -> str:
+def _preload(proc: Proc, server: Server, maps: Maps, inherited: env.Inherited) -> str:
     """Say whether each preloaded file is there and mapped, and that no two allocators are."""
     files = tree(proc, server.process.pid)
     environments = {"server": env.own(proc, server)}
@@ -66,7 +66,7 @@ def _preload(proc: Proc, server: Server, maps: Maps) -> str:
     named: set[str] = set()
     troubles: dict[str, None] = {}
     for name, pid in _kinds(server).items():
-        environment = environments.get(name) or env.inherited(proc, server)
+        environment = environments.get(name) or inherited()
         wanted = {*re.split(r"[\s:]+", environment.known("LD_PRELOAD")), *always} - {""}
         troubles |= dict.fromkeys(_troubles(files, maps(pid), sorted(wanted)))
         named |= wanted

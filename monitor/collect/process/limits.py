@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from functools import partial
 
 from monitor import catalog
@@ -16,6 +17,8 @@ from monitor.model import Fact, Reading
 
 MOST_THREADS = 512
 """Threads whose affinity is read at most in one look, shared out over the processes."""
+SWAPPED = 64 * 2**20
+"""Bytes swapped out from which on swap counts as in use: a few pages that nobody touches any more cost nothing."""
 
 _LIST = re.compile(r"[\d,-]{1,2000}")
 _POLICY = re.compile(rb"[0-9a-f]+ (\S[^=\n]{0,98}?) (?:\S+=|heap|stack|\S+\n)")
@@ -48,6 +51,7 @@ def facts(proc: Proc, server: Server) -> Iterator[Fact]:
     for name, file, ask in questions:
         yield asked(name, f"{path}/{file}", partial(_each, kinds, ask))
     pid = server.process.pid
+    yield asked(catalog.PROCESS_SWAP, f"{path}/status", partial(_swap, proc, server))
     yield asked(catalog.PROCESS_SHM, f"{path}/mountinfo", partial(_shm, proc, pid))
     for name, limit in ((catalog.PROCESS_NOFILE, "Max open files"), (catalog.PROCESS_MEMLOCK, "Max locked memory")):
         yield asked(name, f"{path}/limits", partial(_limit, proc, pid, limit))
@@ -55,16 +59,23 @@ def facts(proc: Proc, server: Server) -> Iterator[Fact]:
 
 def swapped(proc: Proc, server: Server, at: float) -> Iterator[Reading]:
     """Give the memory of the server and its processes that is swapped out; nothing if one of them cannot be read."""
+    with suppress(LookError):
+        yield Reading(catalog.VLLM_SWAPPED, float(_swapped(proc, server)), at)
+
+
+def _swapped(proc: Proc, server: Server) -> int:
+    """Add up what is swapped out, in bytes; raises LookError."""
     total = 0
     for one in (server.process, *server.family):
-        try:
-            kilobytes = entry(proc.read(one.pid, "status"), "VmSwap").removesuffix(" kB")
-        except LookError:
-            return
+        kilobytes = entry(proc.read(one.pid, "status"), "VmSwap").removesuffix(" kB")
         if not (kilobytes.isascii() and kilobytes.isdecimal()):
-            return
+            raise LookError("the status of a process has no VmSwap: a kernel without swap")
         total += int(kilobytes[:18]) << 10
-    yield Reading(catalog.VLLM_SWAPPED, float(total), at)
+    return total
+
+
+def _swap(proc: Proc, server: Server) -> str:
+    return "in use" if _swapped(proc, server) >= SWAPPED else "none"
 
 
 def _kinds(server: Server) -> Kinds:

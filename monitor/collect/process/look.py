@@ -8,7 +8,7 @@ from monitor import catalog
 from monitor.collect.fetch import LookError
 from monitor.collect.process import arguments, cgroup, env, libraries, limits, packages
 from monitor.collect.process.files import Proc, proc
-from monitor.collect.process.find import Address, Server, find, loads
+from monitor.collect.process.find import Address, Server, again, find, loads
 from monitor.collect.process.libraries import mapped
 from monitor.collect.process.scan import runs, servers
 from monitor.model import Fact, Reading
@@ -47,7 +47,8 @@ class Watch:
         self._left = EVERY - 1
         here = proc(*self._roots)
         try:
-            self._server = server = find(here, self._address)
+            known = self._server and again(here, self._server)
+            self._server = server = known or find(here, self._address)
             self._seen = _readings(here, server, at), tuple(_facts(here, server))
         except LookError as error:
             self._server, self._seen = None, ((), (Fact(catalog.PROCESS_PID, None, "/proc", str(error)),))
@@ -69,11 +70,11 @@ def _facts(here: Proc, server: Server) -> Iterator[Fact]:
         (catalog.PROCESS_WORKERS, "Worker"),
     ):
         yield _count(name, server, role)
-    maps = cache(partial(mapped, here))
+    maps, environment = cache(partial(mapped, here)), cache(partial(env.inherited, here, server))
     yield from arguments.facts(here, server)
-    yield from env.facts(here, server)
-    yield from libraries.facts(here, server, maps)
-    yield from packages.facts(here, server, maps)
+    yield from env.facts(server, environment)
+    yield from libraries.facts(here, server, maps, environment)
+    yield from packages.facts(here, server, maps, environment)
     yield from limits.facts(here, server)
     yield from cgroup.facts(here, server)
 

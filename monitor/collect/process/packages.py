@@ -10,7 +10,8 @@ from itertools import pairwise
 
 from monitor import catalog, guides
 from monitor.collect.fetch import LookError
-from monitor.collect.process.env import Environment, inherited
+from monitor.collect.process import reorder
+from monitor.collect.process.env import Environment, Inherited
 from monitor.collect.process.files import Proc, asked, told
 from monitor.collect.process.find import Server
 from monitor.collect.process.libraries import Mapped, Maps
@@ -46,7 +47,7 @@ class Package:
     folder: str
 
 
-def facts(here: Proc, server: Server, maps: Maps) -> Iterator[Fact]:
+def facts(here: Proc, server: Server, maps: Maps, inherited: Inherited) -> Iterator[Fact]:
     """Give what is found below the server's root: its Python, its packages, and the vendors' run-times."""
     pid = server.process.pid
     seen: Mapped = frozenset()
@@ -54,7 +55,7 @@ def facts(here: Proc, server: Server, maps: Maps) -> Iterator[Fact]:
     with suppress(LookError):
         seen = maps(pid)
     with suppress(LookError):
-        environment = inherited(here, server)
+        environment = inherited()
     look = cache(lambda: _installed(python(here, server, tree(here, pid), seen), server, environment, seen))
     path = f"/proc/{pid}/root"
     yield asked(catalog.PROCESS_PYTHON, path, lambda: version(look().python))
@@ -69,6 +70,8 @@ def facts(here: Proc, server: Server, maps: Maps) -> Iterator[Fact]:
     yield asked(catalog.PROCESS_MODULE, path, lambda: module(look(), seen))
     for fact, ask in runtimes(environment):
         yield asked(fact, path, partial(_runtime, here, pid, ask))
+    if _sophgos(look, seen):
+        yield asked(catalog.SOPHGO_REORDER_CACHE, path + reorder.CACHE, lambda: _reordered(look()))
 
 
 def _wheel(look: Callable[[], Installed], name: str) -> str:
@@ -77,6 +80,20 @@ def _wheel(look: Callable[[], Installed], name: str) -> str:
 
 def _runtime(here: Proc, pid: int, ask: Callable[[Tree], str]) -> str:
     return ask(tree(here, pid)) or ABSENT
+
+
+def _sophgos(look: Callable[[], Installed], seen: Mapped) -> bool:
+    """Tell whether a server runs on Sophgo's torch or plug-in, as far as that can be known."""
+    if any("/torch_tpu/" in file for file in seen):
+        return True
+    with suppress(LookError):
+        return "torch-tpu" in look().packages or any("sophon" in folder for folder in look().folders)
+    return False
+
+
+def _reordered(one: Installed) -> str:
+    vllm = one.packages.get("vllm", Package("", ""))
+    return reorder.age(one.python.files, vllm.version, vllm.folder)
 
 
 def _installed(one: Python, server: Server, environment: Environment | None, seen: Mapped) -> Installed:

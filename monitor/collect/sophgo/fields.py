@@ -1,7 +1,7 @@
 """What Sophgo's tools call the things they tell, what their units are worth, and what is no number at all."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 
 from monitor import catalog
@@ -34,6 +34,8 @@ _MEANS = {called: metric for metric, (names, _, _) in LEVELS.items() for called 
 _MEANS |= dict.fromkeys(("name", "boardname", "boardtype", "cardname", "cardtype", "productname"), "product")
 _MEANS |= {"driverversion": "driver", "boardp": "boardpower"}
 _OF_A_CARD = {"product", "driver", catalog.DEVICE_CLOCK_MAX}
+_WORKS = 0.5
+"""The share of its time that a chip works; one that does less may hold its clock down because there is little to do."""
 MEMORY = (catalog.DEVICE_MEMORY_USED, catalog.DEVICE_MEMORY_TOTAL)
 
 
@@ -65,3 +67,11 @@ def amount(text: str, units: dict[str, str], most: float) -> float | None:
     scale = units.get(match[2].casefold()) if match and match[1] not in _FAULTS else None
     value = float(Decimal(match[1]) * Decimal(scale)) if match and scale else None
     return value if value is not None and value <= most else None
+
+
+def held(amounts: Mapping[str, float | None]) -> float | None:
+    """Tell of a chip at work whether its clock is held (1.0) below the highest: why, no tool tells."""
+    clock, highest, works = (
+        amounts[name] for name in (catalog.DEVICE_CLOCK, catalog.DEVICE_CLOCK_MAX, catalog.DEVICE_UTILIZATION)
+    )
+    return float(clock < highest) if clock and highest and works and works >= _WORKS else None

@@ -3,7 +3,7 @@
 import json
 import re
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import Any
 
 from monitor import catalog
@@ -11,7 +11,7 @@ from monitor.collect.command import Output, ended, found, libraries, output
 from monitor.collect.fetch import LookError
 from monitor.collect.sophgo import bm_smi
 from monitor.collect.sophgo.bm_smi import Chips, from_lines, from_table
-from monitor.collect.sophgo.fields import LEVELS, MEMORY, Fields, amount, fields, joined, word
+from monitor.collect.sophgo.fields import LEVELS, MEMORY, Fields, amount, fields, held, joined, word
 from monitor.model import Fact, Reading, labels
 
 TOOL = "tpu-smi"
@@ -21,6 +21,8 @@ _ARGUMENTS = ("--noloop", "--json_format")  # without the first it runs for ever
 
 _ESCAPE = re.compile(r"\x1b(?:\[[0-9;?]*[@-~]|\][^\x07\x1b\n]*(?:\x07|\x1b\\)?|[()][0-9A-Za-z]|[=>])|\r")
 _LINKS = re.compile(r"c2c|topolog|sg_?link", re.IGNORECASE)
+
+_REASONS = {catalog.DEVICE_ECC_ERRORS: "corrected", catalog.DEVICE_THROTTLED: "clock"}
 
 _LIBRARIES = f"put {HOME}/lib first in LD_LIBRARY_PATH"
 _DRIVER = "load the driver (lsmod shows sgcard then), and give /dev/sg-host-drv-* to this container"
@@ -83,8 +85,8 @@ def parse(text: str, at: float, tool: str = TOOL) -> Seen:
     for layout in (_from_json, from_table, from_lines):
         chips = dict(layout(text))
         if chips:
-            readings = (reading for device, told in chips.items() for reading in _readings(device, told, at))
-            return tuple(readings), _facts(list(chips.values()), _links(text), tool)
+            readings = tuple(reading for device, told in chips.items() for reading in _readings(device, told, at))
+            return readings, (*_facts(list(chips.values()), _links(text), tool), _throttle(readings, tool))
     raise _refusal(text, f"{tool} told of no chip")
 
 
@@ -148,8 +150,9 @@ def _readings(device: str, told: Fields, at: float) -> Iterator[Reading]:
     amounts = {metric: amount(told.get(metric, ""), *level[1:]) for metric, level in LEVELS.items()}
     if amounts[catalog.DEVICE_MEMORY_TOTAL] == 0:  # a query that failed
         amounts |= dict.fromkeys(MEMORY)
+    amounts[catalog.DEVICE_THROTTLED] = held(amounts)
     for metric, value in amounts.items() if state in {"", "active"} else ():
-        reason = {"reason": "corrected"} if metric == catalog.DEVICE_ECC_ERRORS else {}
+        reason = {"reason": _REASONS[metric]} if metric in _REASONS else {}
         if value is not None:
             yield Reading(metric, value, at, labels(**who, **reason))
 
@@ -166,3 +169,11 @@ def _facts(chips: list[Fields], links: str, tool: str) -> tuple[Fact, ...]:
     }
     source, why = _command(tool), "the tool does not tell it"
     return tuple(Fact(name, value or None, source, "" if value else why) for name, value in told.items())
+
+
+def _throttle(readings: Iterable[Reading], tool: str) -> Fact:
+    """Say whether any chip at work holds its clock down: without counts, as readings tell which."""
+    told = {reading.value for reading in readings if reading.metric == catalog.DEVICE_THROTTLED}
+    value = "clock" if 1.0 in told else "none" if told else None
+    why = "" if value else "no chip that tells both its clocks is at work"
+    return Fact(catalog.SOPHGO_THROTTLE, value, _command(tool), why)

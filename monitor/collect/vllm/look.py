@@ -87,17 +87,16 @@ class Server:
     def __init__(self, client: httpx.AsyncClient, patience: float = PATIENCE) -> None:
         self._client = client
         self._patience = patience
-        self._settings, self._contract = Kept(), Kept()
+        self._kept = Kept(), Kept()
 
     async def look(self, at: float) -> Seen:
         """See what the server says of itself; raises LookError when /metrics does not answer."""
-        try:
-            return await self._look(at)
-        except BaseException:
-            self._settings, self._contract = Kept(), Kept()  # it may be another one when it answers again
-            raise
+        kept, self._kept = self._kept, (Kept(), Kept())  # after a look that fails it may be another server that answers
+        seen = await self._look(at, *kept)
+        self._kept = kept
+        return seen
 
-    async def _look(self, at: float) -> Seen:
+    async def _look(self, at: float, settings: Kept, agreed: Kept) -> Seen:
         client = self._client
         page = await scrape(client, WANTED)
         version = version_fact(*await _json(client, "/version"))
@@ -111,8 +110,8 @@ class Server:
             version,
             *model_facts(*await _json(client, MODELS)),
             *config_facts(page.samples, told, exposed),
-            *await self._contract.get((told, start, missing), at, partial(_agreed, client, page, told, exposed)),
-            *await self._settings.get((told, start), at, partial(_settings, client, self._patience)),
+            *await agreed.get((told, start, missing), at, partial(_agreed, client, page, told, exposed)),
+            *await settings.get((told, start), at, partial(_settings, client, self._patience)),
         )
         healthy = tuple(Reading(catalog.HEALTHY, value, at) for value in await _health(client, self._patience))
         return (*readings, *healthy, info(page.samples, facts, at)), facts

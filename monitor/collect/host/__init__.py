@@ -1,0 +1,1 @@
+"""The node: settings and counters of its kernel."""
