@@ -7,16 +7,18 @@ from dataclasses import dataclass, replace
 import structlog
 
 from monitor import ledger
-from monitor.alert.message import utc
+from monitor.alert.message import utc, worded
 from monitor.judge import Judged
-from monitor.model import Event, Flip, OpenFinding
+from monitor.model import Event, Flip, Near, OpenFinding
 from monitor.store.outbox import Outbox, Outgoing
+from monitor.tuning.join import words
 
 BEFORE = 3600.0
 """Seconds before a trouble's onset in which what happened may have to do with it."""
 
 MOST = 5
-"""Of what happened, so many of the newest are told: a server in a crash loop restarts all day."""
+"""Of what happened, and of what is not as in the baseline, so many of the newest are told: a server in a crash loop
+restarts all day."""
 
 _log = structlog.get_logger()
 Tell = Callable[[str, Flip, tuple[str, ...], tuple[str, ...]], tuple[Outgoing, ...]]
@@ -54,12 +56,12 @@ class Docket:
     async def settle(self, judged: Judged, circumstances: Circumstances, at: float) -> None:
         """Keep what opened and closed with its messages; what could not be kept is settled again on the next beat."""
         settled, flips = ledger.settle(self._ledger, judged.findings, judged.keys, at)
-        drifted = [entry.finding.summary for entry in settled.open if entry.finding.kind == "tuning"]
+        drifted = _drifted(settled.open)
         outgoing = [
             replace(message, not_before=circumstances.muted_until or 0.0)
             for flip in flips
             if flip.tell
-            for message in self._messages(flip, flips, (*drifted, *_happened(circumstances.events, flip.since)))
+            for message in self._messages(flip, flips, _changed(flip, drifted, circumstances.events))
         ]
         if flips:
             await asyncio.to_thread(self._outbox.settle, self._target, flips, outgoing, at)
@@ -75,7 +77,18 @@ class Docket:
         return self._tell(self._target, told, summaries, changed)
 
 
-def _happened(events: Iterable[Event], since: float) -> list[str]:
-    """Say what happened from an hour before a trouble began on."""
-    near = [event for event in events if event.at >= since - BEFORE]
-    return [f"{event.kind} at {utc(event.at)}" + (f": {event.text}" if event.text else "") for event in near[-MOST:]]
+def _changed(flip: Flip, drifted: Iterable[str], events: Iterable[Event]) -> tuple[str, ...]:
+    """Say what changed near a regression, what is not as in the baseline, and what happened from an hour before on."""
+    near = flip.finding.near if flip.finding.kind == "regression" else ()
+    happened = [Near(words(event), event.at) for event in events if event.at >= flip.since - BEFORE][-MOST:]
+    return tuple(dict.fromkeys((*map(worded, near), *drifted, *map(worded, happened))))
+
+
+def _drifted(entries: Iterable[OpenFinding]) -> list[str]:
+    """Say what is not as it was in the baseline, the newest first, and when it became so where somebody saw it."""
+    found = [entry.finding for entry in entries if "change" in entry.finding.evidence]
+    found.sort(key=lambda finding: -(finding.onset or 0.0))
+    return [
+        f"{finding.evidence['change']} " + (f"at {utc(finding.onset)}" if finding.onset else "since the baseline")
+        for finding in found[:MOST]
+    ]

@@ -3,7 +3,7 @@
 import asyncio
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import structlog
@@ -11,19 +11,22 @@ import structlog
 from monitor import catalog, derive, judge, ledger, liveness
 from monitor.canary.canary import Canary, Server
 from monitor.canary.stopwatch import Stopwatch
-from monitor.collect.registry import Look, beside, run
+from monitor.collect.registry import Look, beside, joined, run
 from monitor.detect import verdict
 from monitor.docket import Circumstances, Docket, Tell
 from monitor.health import is_asleep
-from monitor.model import Beat, Context, Event, Fact, OpenFinding, Probe, Snapshot
+from monitor.model import Beat, Context, Fact, OpenFinding, Probe, Snapshot
+from monitor.node import NODE
+from monitor.recall import Recall
 from monitor.store.schema import StoreError
 from monitor.store.store import Store
+from monitor.tuning.change import UNKNOWN, Past, merged
+from monitor.tuning.derived import added
 
 LOOK_SHARE = 0.8
 """The share of a beat's interval that a look may take: with the server hung, beats still come in time."""
 REMEMBERED = 3600.0
 """Seconds of stored probes whose answers a process that begins takes up."""
-DAY = 86_400.0
 
 SOURCE = "vllm"
 
@@ -32,10 +35,11 @@ _log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Local:
-    """What can be known of a server because it runs on this node: the node's settings, and whether a process runs."""
+    """What can be known of a server because it runs on this node: its settings, their past, whether a process runs."""
 
     facts: Callable[[], tuple[Fact, ...]]
     process: Callable[[], bool]
+    past: Callable[[], Past] = lambda: UNKNOWN
 
 
 Others = tuple[tuple[str, Look], ...]
@@ -82,6 +86,8 @@ class Heart:
         self._local = local
         self._others = others
         self._docket = Docket(pulse.target, store.outbox, tell)
+        scopes = (pulse.target,) if local is REMOTE else (pulse.target, NODE)
+        self._recall = Recall(store.history, pulse.endpoint, scopes)
         self._memory = judge.fresh(pulse.terms, seen=False)
         self._previous: Snapshot | None = None
         self._users = derive.Users()
@@ -98,6 +104,7 @@ class Heart:
         """Take up where the last process stopped: open findings, whether the server was ever seen, the verdict."""
         store, target = self._store, self._pulse.target
         await self._docket.wake()
+        await self._recall.wake()
         seen = await asyncio.to_thread(store.history.seen, target)
         lately = await asyncio.to_thread(store.history.probes, target, time.time() - REMEMBERED)
         self._memory = judge.fresh(self._pulse.terms, seen=seen, probes=lately)
@@ -116,18 +123,17 @@ class Heart:
             crossed = self._canary.overlapped()  # whether the look counted it nobody knows: it spoils both intervals
         others = tuple(beside(task.result(), snapshot) for task in looking)
         probes = self._canary.take()
-        events = await self._events(snapshot.at)
-        captured = _holds(events, "capture", self._previous.at if self._previous else snapshot.at)
+        await self._recall.refresh(snapshot.at)
+        captured = self._recall.holds("capture", self._previous.at if self._previous else snapshot.at)
         self._clean &= not crossed and captured is None
         interval = derive.interval(self._previous, snapshot, self._users, clean=self._clean)
         self._introduce(snapshot, interval)
-        facts = _facts(snapshot, others)
+        facts = added(joined(snapshot, others), self._local.facts())
         await self._remember(snapshot, facts, probes, interval)
-        process = not snapshot.ok and await asyncio.to_thread(self._local.process)
-        seen = judge.Seen(snapshot, probes, (*facts, *self._local.facts()), self._model, process)
+        seen = await self._seen(snapshot, probes, facts)
         self._memory, judged = judge.judge(self._memory, seen, self._docket.open, self._pulse.terms)
-        muted_until = _holds(events, "mute", snapshot.at)
-        await self._settle(judged, Circumstances(_told(events), muted_until), snapshot.at)
+        muted_until = self._recall.holds("mute", snapshot.at)
+        await self._settle(judged, Circumstances(seen.events, muted_until), snapshot.at)
         if snapshot.ok:
             self._previous, self._users, self._clean = snapshot, interval.users, not crossed
         return Beat(
@@ -141,10 +147,27 @@ class Heart:
             open=self._docket.open,
             baseline=self._memory.baseline,
             state=judged.state,
-            events=events,
+            events=self._recall.events,
             muted_until=muted_until,
             restarted=interval.restarted,
             rulings=judged.rulings,
+            accepted=self._recall.accepted,
+        )
+
+    async def _seen(self, snapshot: Snapshot, probes: tuple[Probe, ...], facts: tuple[Fact, ...]) -> judge.Seen:
+        """Put together what is judged: what was seen now, and what is known of before."""
+        recall = self._recall
+        if snapshot.ok:
+            recall.saw(facts, snapshot.at)
+        return judge.Seen(
+            snapshot,
+            probes,
+            (*facts, *self._local.facts()),
+            self._model,
+            process=not snapshot.ok and await asyncio.to_thread(self._local.process),
+            accepted=recall.settled,
+            past=merged(self._local.past(), recall.past),
+            events=recall.happened,
         )
 
     def _introduce(self, snapshot: Snapshot, interval: derive.Interval) -> None:
@@ -164,13 +187,6 @@ class Heart:
         self._canary.heed(asleep=is_asleep(snapshot), queue=moves and self._queued >= ledger.BEATS)
         if interval.users_rate is not None:
             self._canary.saw_users(interval.users_rate, snapshot.at)
-
-    async def _events(self, at: float) -> tuple[Event, ...]:
-        """Give what happened in the last day and what holds now; an unusable store is told elsewhere."""
-        try:
-            return await asyncio.to_thread(self._store.history.events, self._pulse.endpoint, at - DAY)
-        except StoreError:
-            return ()
 
     async def _remember(
         self, snapshot: Snapshot, facts: tuple[Fact, ...], probes: tuple[Probe, ...], interval: derive.Interval
@@ -230,19 +246,3 @@ class Heart:
         if error and self.stored:
             _log.error("store cannot be used: watching on without history", error=error)
         self.stored = not error
-
-
-def _facts(snapshot: Snapshot, others: Iterable[Snapshot]) -> tuple[Fact, ...]:
-    """Join what all looks found; while the server does not answer, a process found in its place may be another's."""
-    sure = [one for one in others if snapshot.ok or one.source != "process"]
-    return tuple(fact for one in (snapshot, *sure) for fact in one.facts)
-
-
-def _holds(events: Iterable[Event], kind: str, at: float) -> float | None:
-    """Give the moment until which something of a kind holds; None if nothing does."""
-    return max((event.until for event in events if event.kind == kind and event.until > at), default=None)
-
-
-def _told(events: Iterable[Event]) -> tuple[Event, ...]:
-    """Keep what may be the cause of something: captures and mutes are none."""
-    return tuple(event for event in events if event.kind in {"annotation", "restart"})

@@ -7,9 +7,11 @@ from monitor import health, mlnode
 from monitor.detect import answers, verdict
 from monitor.detect.answers import Memories
 from monitor.health import Health
-from monitor.model import Baseline, Fact, Finding, Judgement, OpenFinding, Probe, Ruling, Snapshot, State
+from monitor.model import Baseline, Event, Fact, Finding, Judgement, OpenFinding, Probe, Ruling, Snapshot, State
+from monitor.tuning import join
 from monitor.tuning import judge as tuning
 from monitor.tuning.advice import Accepted
+from monitor.tuning.change import UNKNOWN, Past
 from monitor.tuning.ruling import Rulebook
 
 
@@ -37,7 +39,10 @@ class Memory:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What one beat saw: the look, probes finished since, settings known and accepted, what is served, who runs."""
+    """What one beat saw: the look, probes finished since, settings known, what is served, who runs.
+
+    Of the settings also which values were accepted, and how they changed before; `events` may be causes, too.
+    """
 
     snapshot: Snapshot
     probes: tuple[Probe, ...]
@@ -45,6 +50,8 @@ class Seen:
     model: str
     process: bool
     accepted: Accepted = ()
+    past: Past = UNKNOWN
+    events: tuple[Event, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +83,13 @@ def against(memory: Memory, baseline: Baseline | None, stored: Iterable[Probe], 
 
 def judge(memory: Memory, seen: Seen, open_findings: Iterable[OpenFinding], terms: Terms) -> tuple[Memory, Judged]:
     """Judge one beat."""
+    entries = tuple(open_findings)
+    memory, judged = _judged(memory, seen, entries, terms)
+    changes = join.happened(seen.past, seen.facts, seen.events)
+    return memory, replace(judged, findings=join.join(judged.findings, entries, changes))
+
+
+def _judged(memory: Memory, seen: Seen, entries: tuple[OpenFinding, ...], terms: Terms) -> tuple[Memory, Judged]:
     target, baseline = terms.target, memory.baseline
     memory = replace(
         memory,
@@ -85,8 +99,7 @@ def judge(memory: Memory, seen: Seen, open_findings: Iterable[OpenFinding], term
     well = health.judge(memory.health, target, seen.snapshot, terms.patience, process=seen.process)
     node = mlnode.judge(target, seen.facts, terms.patience.opens_after)
     said = answers.judge(memory.answers, target, baseline, terms.policy.opens_after)
-    entries = tuple(open_findings)
-    tuned = tuning.judge(target, seen.facts, baseline, terms.book, seen.accepted, entries)
+    tuned = tuning.judge(target, seen.facts, baseline, terms.book, seen.accepted, entries, seen.past)
     found = (*well.findings, *node.findings, *said.findings, *tuned.findings)
     keys = well.judged | node.judged | said.judged | tuned.keys
     if baseline is None:  # nothing is left to compare with: what was found by comparing ends with it

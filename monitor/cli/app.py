@@ -7,16 +7,20 @@ import click
 import structlog
 
 from monitor.capture import CaptureError
+from monitor.cli.accept import accept
 from monitor.cli.baseline import baseline
 from monitor.cli.canary import canary
 from monitor.cli.capture import capture_command
 from monitor.cli.check import check
+from monitor.cli.compare import compare
 from monitor.cli.config import config, metrics
 from monitor.cli.demo import demo
 from monitor.cli.doctor import doctor
+from monitor.cli.import_ import import_
 from monitor.cli.look import look
 from monitor.cli.notes import annotate, mute
 from monitor.cli.serve import serve, simulate
+from monitor.cli.tuning import tuning
 from monitor.collect.fetch import LookError
 from monitor.demo.story import DemoError
 from monitor.settings import SettingsError
@@ -92,6 +96,9 @@ def app() -> None:
     )
 
 
-baseline.add_command(capture_command)
-for command in (serve, check, look, canary, baseline, doctor, annotate, mute, demo, config, metrics, simulate):
+for member in (capture_command, compare, import_):
+    baseline.add_command(member)
+for command in (serve, check, look, canary, baseline, tuning, doctor):
+    app.add_command(command)
+for command in (accept, annotate, mute, demo, config, metrics, simulate):
     app.add_command(command)

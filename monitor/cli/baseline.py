@@ -1,6 +1,6 @@
-"""`monitor baseline`: list, show, compare, use, drop, export, import; `capture` has a file of its own."""
+"""`monitor baseline`: list, show, use, drop, export; `capture`, `compare` and `import` have files of their own."""
 
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -17,7 +17,7 @@ from monitor.importers import own
 from monitor.model import Baseline, Series
 from monitor.settings import SettingsError
 from monitor.stats import quantile
-from monitor.tuning.drift import changes
+from monitor.store.baselines import foreign
 
 
 @click.group(
@@ -54,8 +54,9 @@ def list_(file: Path | None, as_json: bool) -> None:  # noqa: FBT001 - click pas
 def show(name: str, file: Path | None, as_json: bool) -> None:  # noqa: FBT001 - click passes flags as values
     with open_store(settings(file)) as store:
         found = store.baselines.get(name)
+    detects = capture.resolution(found) if foreign(found) is None else []
     if as_json:
-        print_json({"baseline": summary(found), "detects": capture.resolution(found)})
+        print_json({"baseline": summary(found), "detects": detects})
         return
     out = console()
     head = f"{found.name}: {found.context.model} at {found.context.endpoint}, captured {utc(found.captured_at)}"
@@ -66,7 +67,7 @@ def show(name: str, file: Path | None, as_json: bool) -> None:  # noqa: FBT001 -
     for series in found.series:
         table.add_row(*_series_row(series))
     out.print(table)
-    for line in capture.resolution(found):
+    for line in detects:
         out.print(f"  {line}")
 
 
@@ -109,53 +110,6 @@ def summary(found: Baseline) -> dict[str, Any]:
 
 
 @baseline.command(
-    "compare", help="Compare the medians of two baselines.", epilog="Example: monitor baseline compare monday tuesday"
-)
-@click.argument("first")
-@click.argument("second")
-@config_option
-@json_option
-def compare(first: str, second: str, file: Path | None, as_json: bool) -> None:  # noqa: FBT001 - click passes flags as values
-    with open_store(settings(file)) as store:
-        before, after = store.baselines.get(first), store.baselines.get(second)
-    rows = _compared(before, after)
-    if as_json:
-        found = changes(before.facts, after.facts)
-        changed = [{"fact": one.fact, "first": one.before, "second": one.after} for one in found]
-        print_json({"first": first, "second": second, "rows": rows, "facts": changed})
-        return
-    table = Table(box=None)
-    for head in ("metric", "stratum", first, second, "ratio"):
-        table.add_column(head, justify="left" if head in {"metric", "stratum"} else "right")
-    for row in rows:
-        table.add_row(
-            title(row["metric"]),
-            row["stratum"],
-            *(_cell(row["metric"], row[key]) for key in ("first", "second")),
-            "-" if row["ratio"] is None else f"{row['ratio']:.2f}",
-        )
-    out = console()
-    out.print(table)
-    for change in changes(before.facts, after.facts):
-        out.print(f"  {change}")
-
-
-def _compared(before: Baseline, after: Baseline) -> list[dict[str, Any]]:
-    medians = [{(s.metric, s.stratum): median(s.values) for s in one.series} for one in (before, after)]
-    rows = []
-    for metric, stratum in sorted(medians[0].keys() | medians[1].keys()):
-        first, second = (known.get((metric, stratum)) for known in medians)
-        ratio = second / first if first and second else None
-        figures = {"unit": unit(metric), "first": first, "second": second, "ratio": ratio}
-        rows.append({"metric": metric, "stratum": stratum, **figures})
-    return rows
-
-
-def _cell(metric: str, value: float | None) -> str:
-    return "-" if value is None else capture.figure(metric, value)
-
-
-@baseline.command(
     "use", help="Judge against this baseline from now on.", epilog="Example: monitor baseline use good-day"
 )
 @click.argument("name")
@@ -193,27 +147,3 @@ def export(name: str, path: str, file: Path | None) -> None:
             out.write(text)
     except OSError as error:
         raise SettingsError(f"{path}: {error.strerror}; choose another file") from None
-
-
-@baseline.command(
-    "import",
-    help="Read a baseline that `export` wrote; it becomes the active one.",
-    epilog="Example: monitor baseline import day.json",
-)
-@click.argument("path", type=click.Path(dir_okay=False, allow_dash=True, path_type=str))
-@click.option("--name", help="Name to give it; default the name in the file.")
-@config_option
-def import_(path: str, name: str | None, file: Path | None) -> None:
-    try:
-        with click.open_file(path, encoding="utf-8") as source:
-            found = own.read(source.read())
-    except OSError as error:
-        raise SettingsError(f"{path}: {error.strerror}; give a file that monitor baseline export wrote") from None
-    except UnicodeDecodeError:
-        raise SettingsError(f"{path}: not a text file; give a file that monitor baseline export wrote") from None
-    except own.FileError as error:
-        raise SettingsError(f"{path}: {error}") from None
-    found = replace(found, name=name or found.name)
-    with open_store(settings(file)) as store:
-        store.baselines.save(found)
-    click.echo(f"{found.name} is active for {found.context.endpoint}")

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-import httpx
 from rich.console import Console
 from rich.progress import Progress, TaskID
 
@@ -31,16 +30,17 @@ from monitor.cli.options import (
     targets_option,
 )
 from monitor.cli.tables import benchmark_table, console, medians_table
-from monitor.collect.registry import Look, run
+from monitor.collect.registry import run
 from monitor.collect.vllm import look as vllm
 from monitor.detect.strata import lagged
 from monitor.detect.verdict import MIN_SAMPLES
 from monitor.model import Baseline, Context, Fact, Probe
 from monitor.parts import canary as make_canary
-from monitor.parts import client, is_local, node_looks, others
+from monitor.parts import client
 from monitor.settings import Settings, Target
 from monitor.store.store import Store
-from monitor.tuning.drift import changes
+from monitor.survey import surveys
+from monitor.tuning.change import changes
 
 BESIDE = ("warm", "long", "stall")
 """Profiles that are captured with the watched ones."""
@@ -109,7 +109,7 @@ class Session:
     async def run(self, name: str) -> Captured:
         """Send, and make a baseline of what came back."""
         async with client(self._target) as connection:
-            before = await _facts(self._chosen, self._target, connection)
+            before = await _facts(self._chosen)
             bird = make_canary(self._chosen, connection, Stopwatch())
             snapshot = await run("vllm", partial(vllm.look, connection), LIMIT)
             context = Context(introduce(bird, snapshot, self._target), self._target.endpoint)
@@ -126,7 +126,7 @@ class Session:
                     beside = await capture.extras(bird, others, done)
                 finally:
                     self._hold(0.0)
-            after = await _facts(self._chosen, self._target, connection)
+            after = await _facts(self._chosen)
         probes = tuple(chain.from_iterable(sample))
         changed = changes(before, after)
         return capture.make(name, context, probes, after, changed, time.time(), beside), probes, beside
@@ -150,17 +150,14 @@ async def _from_history(
         model = introduce(make_canary(chosen, connection, Stopwatch()), snapshot, target)
         stored = store.history.probes(target_name, since)
         sample = capture.counted([probe for probe in stored if probe.model == model])
-        facts = await _facts(chosen, target, connection)
+        facts = await _facts(chosen)
     changed = store.history.changes(target_name, since)
     return capture.make(name, Context(model, target.endpoint), sample, facts, changed, time.time()), sample, ()
 
 
-async def _facts(chosen: Settings, target: Target, connection: httpx.AsyncClient) -> tuple[Fact, ...]:
-    looks: dict[str, Look] = {"vllm": partial(vllm.look, connection), **others(chosen, target)}
-    if is_local(target):
-        looks |= node_looks(chosen)
-    snapshots = [await run(source, look, LIMIT) for source, look in looks.items()]
-    return tuple(fact for snapshot in snapshots for fact in snapshot.facts)
+async def _facts(chosen: Settings) -> tuple[Fact, ...]:
+    (seen,) = await surveys(chosen, LIMIT)
+    return (*seen.of_server, *seen.of_node)
 
 
 def _medians_json(one: capture.Medians) -> dict[str, Any]:

@@ -3,25 +3,27 @@
 import asyncio
 import time
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from pathlib import Path
 
 import click
 
 from monitor import capture, health, judge
+from monitor.alert.message import utc, worded
 from monitor.canary.stopwatch import Stopwatch
 from monitor.cli.canary import introduce
 from monitor.cli.look import LIMIT
 from monitor.cli.options import config_option, json_option, open_store, print_json, settings, targets_option
-from monitor.collect.registry import run
-from monitor.collect.vllm import look as vllm
+from monitor.cli.tuning import known
 from monitor.detect.strata import title
 from monitor.detect.verdict import BLOCK, STREAK
-from monitor.model import SEVERITIES, Baseline, Finding, Judgement, Probe
+from monitor.model import SEVERITIES, Finding, Judgement, Probe, Snapshot
 from monitor.parts import canary as make_canary
 from monitor.parts import client
+from monitor.script.shell import plain
 from monitor.serve import pulse
 from monitor.settings import Settings, SettingsError, Target
+from monitor.survey import Survey, surveys
+from monitor.tuning.report import Known
 
 RATE = 100.0
 """Canaries per second at most: one after the other, as a check should not take long."""
@@ -35,6 +37,7 @@ class Result:
     baseline: str | None
     findings: tuple[Finding, ...]
     judgements: tuple[Judgement, ...]
+    accepted: tuple[dict[str, str], ...]
 
 
 @click.command(
@@ -68,11 +71,12 @@ def check(  # one parameter per option
     as_json: bool,  # noqa: FBT001 - click passes flags as values
 ) -> None:
     chosen = settings(file, urls)
-    active = _baselines(chosen)
-    missing = [name for name, baseline in active.items() if baseline is None]
+    with open_store(chosen) as store:
+        remembered = {name: known(store, chosen, name) for name in chosen.target}
+    missing = [name for name, one in remembered.items() if one.baseline is None]
     if require_baseline and missing:
         raise SettingsError(f"no baseline for {', '.join(missing)}: capture one with monitor baseline capture")
-    results = asyncio.run(_check_all(chosen, active, requests))
+    results = asyncio.run(_check_all(chosen, remembered, requests))
     if as_json:
         print_json({"targets": [asdict(result) for result in results]})
     else:
@@ -83,38 +87,60 @@ def check(  # one parameter per option
         raise SystemExit(1)
 
 
-def _baselines(chosen: Settings) -> dict[str, Baseline | None]:
-    with open_store(chosen) as store:
-        return {name: store.baselines.active(target.endpoint) for name, target in chosen.target.items()}
+async def _check_all(chosen: Settings, remembered: dict[str, Known], requests: int) -> list[Result]:
+    seen = await surveys(chosen, LIMIT)
+    return [await _check(chosen, survey, remembered[survey.target], requests) for survey in seen]
 
 
-async def _check_all(chosen: Settings, active: dict[str, Baseline | None], requests: int) -> list[Result]:
-    return [await _check(chosen, name, target, active[name], requests) for name, target in chosen.target.items()]
-
-
-async def _check(chosen: Settings, name: str, target: Target, baseline: Baseline | None, requests: int) -> Result:
-    async with client(target) as connection:
-        snapshot = await run("vllm", partial(vllm.look, connection), LIMIT)
-        probes: tuple[Probe, ...] = ()
-        model = ""
-        if snapshot.ok:
-            bird = make_canary(chosen, connection, Stopwatch())
-            model = introduce(bird, snapshot, target)
-            enough = max(requests, STREAK * BLOCK if baseline else health.FAILING)
-            probes = await capture.probes(bird, chosen.canary.profiles[0], enough, RATE, lambda _probe: None)
-    rules = pulse(name, target, chosen).rules
+async def _check(chosen: Settings, survey: Survey, remembered: Known, requests: int) -> Result:
+    name, snapshot, baseline = survey.target, survey.server[0], remembered.baseline
+    probes: tuple[Probe, ...] = ()
+    model = ""
+    if snapshot.ok:
+        enough = max(requests, STREAK * BLOCK if baseline else health.FAILING)
+        model, probes = await _canaries(chosen, chosen.target[name], snapshot, enough)
+    terms = pulse(name, chosen.target[name], chosen).terms
     # Whoever asks now expects the server to be there: as one that was seen before.
-    memory = judge.against(judge.fresh(rules, seen=True), baseline, (), rules)
-    seen = judge.Seen(replace(snapshot, at=time.time()), probes, snapshot.facts, model, process=False)
-    _, judged = judge.judge(memory, seen, (), rules)
-    return Result(name, baseline.name if baseline else None, judged.findings, judged.judgements)
+    memory = judge.against(judge.fresh(terms, seen=True), baseline, (), terms)
+    facts = (*survey.of_server, *survey.of_node)
+    now = replace(snapshot, at=time.time())
+    seen = judge.Seen(
+        now,
+        probes,
+        facts,
+        model,
+        process=False,
+        accepted=remembered.accepted,
+        past=remembered.past,
+        events=remembered.events,
+    )
+    _, judged = judge.judge(memory, seen, (), terms)
+    settled = tuple({"fact": fact, "value": value} for fact, value in sorted(remembered.accepted))
+    return Result(name, baseline.name if baseline else None, judged.findings, judged.judgements, settled)
+
+
+async def _canaries(
+    chosen: Settings, target: Target, snapshot: Snapshot, requests: int
+) -> tuple[str, tuple[Probe, ...]]:
+    """Send canaries; give the model that they asked. A sleeping engine is asked nothing."""
+    async with client(target) as connection:
+        bird = make_canary(chosen, connection, Stopwatch())
+        model = introduce(bird, snapshot, target)
+        if health.is_asleep(snapshot):
+            return model, ()
+        return model, await capture.probes(bird, chosen.canary.profiles[0], requests, RATE, lambda _probe: None)
 
 
 def _print_result(result: Result) -> None:
     against = f"baseline {result.baseline}" if result.baseline else "no baseline"
     click.echo(f"{result.target}: {len(result.findings)} findings ({against})")
     for finding in result.findings:
-        click.echo(f"  {finding.severity}: {finding.summary}\n    {finding.remedy}")
+        since = f" at {utc(finding.onset)}" if finding.kind == "tuning" and finding.onset else ""
+        click.echo(f"  {finding.severity}: {plain(finding.summary)}{since}\n    {finding.remedy}")
+        for one in finding.near:
+            click.echo(f"    {'came with' if finding.kind == 'tuning' else 'near it'}: {plain(worded(one))}")
+    for settled in result.accepted:
+        click.echo(f"  accepted: {settled['fact']} {plain(settled['value'])}")
     for judgement in result.judgements:
         said = judgement.unjudged or _ratio(judgement)
         click.echo(f"  {judgement.profile} {title(judgement.metric)}: {said}")

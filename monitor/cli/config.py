@@ -7,6 +7,7 @@ import click
 
 from monitor.catalog import METRICS, Metric
 from monitor.cli.options import config_option, json_option, print_json, settings, targets_option
+from monitor.rules.load import load
 
 
 @click.group(
@@ -36,7 +37,7 @@ def config(ctx: click.Context, file: Path | None, urls: tuple[str, ...], as_json
 @config_option
 @click.pass_context
 def check(ctx: click.Context, file: Path | None) -> None:
-    settings(file or ctx.obj)
+    load(settings(file or ctx.obj).tuning)
     click.echo("settings ok")
 
 

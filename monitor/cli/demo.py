@@ -4,16 +4,15 @@ from functools import partial
 
 import click
 
-from monitor.demo.story import ADDRESS, play
+from monitor.cli.options import address_option
+from monitor.demo.story import play
 
 
 @click.command(
     help="Play the whole story here, without hardware: a baseline, a drift with a slowdown, the finding, the recovery.",
     epilog="Example: monitor demo --web.listen-address 127.0.0.1:9878",
 )
-@click.option(
-    "--web.listen-address", "address", default=ADDRESS, show_default=True, metavar="HOST:PORT", help="Where to serve."
-)
+@address_option
 def demo(address: str) -> None:
     click.echo("The demo takes about two minutes; Ctrl-C ends it and cleans up.")
     play(partial(click.echo), address)

@@ -14,6 +14,7 @@ from monitor.model import Fact, Probe, Reading, Snapshot
 from monitor.settings import Settings, SettingsError, Target, duration
 from monitor.settings_source import load
 from monitor.store.store import Store
+from monitor.web.listening import ADDRESS, OPTION
 
 Command = Callable[..., Any]
 
@@ -29,6 +30,9 @@ targets_option = click.option(
     multiple=True,
     metavar="URL",
     help="Server to talk to, instead of the configured ones; repeatable.",
+)
+address_option = click.option(
+    OPTION, "address", default=ADDRESS, show_default=True, metavar="HOST:PORT", help="Where to serve."
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document and nothing else.")
 

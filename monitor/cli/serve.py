@@ -10,11 +10,11 @@ import click
 import structlog
 import uvicorn
 
-from monitor.cli.options import config_option, open_store, settings, targets_option
-from monitor.serve import listen
+from monitor.cli.options import address_option, config_option, open_store, settings, targets_option
 from monitor.serve import serve as run_serve
 from monitor.settings import SettingsError
 from monitor.simulate import KnobError, Knobs, create_app
+from monitor.web.listening import listen
 
 _log = structlog.get_logger()
 
@@ -23,20 +23,11 @@ _log = structlog.get_logger()
     help="Watch: heartbeat, canary, /metrics, findings. Starts and stays up when vLLM is not up yet.",
     epilog="Example: monitor serve --target http://localhost:8000 --web.listen-address 0.0.0.0:9877",
 )
-@click.option(
-    "--web.listen-address",
-    "address",
-    default="127.0.0.1:9877",
-    show_default=True,
-    metavar="HOST:PORT",
-    help="Where to serve.",
-)
+@address_option
 @config_option
 @targets_option
 def serve(address: str, file: Path | None, urls: tuple[str, ...]) -> None:
     chosen = settings(file, urls)
-    for target in chosen.target.values():
-        target.key()  # an unreadable key file is told now, in one line, and not at the first request
     for key in chosen.not_yet():
         _log.warning("setting has no effect in this version", key=key)
     if chosen.alert.sink and chosen.alert.paging == "shadow":

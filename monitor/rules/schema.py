@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Annotated, Literal
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.version import Version
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from monitor import catalog
@@ -14,7 +15,9 @@ from monitor.tuning.rule import IncomparableError, met
 from monitor.tuning.ruling import Standing
 
 _SPECIFIER = re.compile(r"(not )?((?:[<>=!~]).*)")
-_MANY = {"one of", "contains", "in range"}
+_MANY = {"one of", "contains"}
+SYSCTL = re.compile(r"^ *sysctl -w ([\w.-]+)=([\w.-]+) *$", re.ASCII | re.MULTILINE)
+"""Lines of `run` that set what a line of sysctl.d keeps."""
 
 
 def words(value: object) -> object:
@@ -43,9 +46,18 @@ def _line(text: str) -> str:
     return " ".join(text.split())
 
 
+def _range(text: str) -> str:
+    try:
+        SpecifierSet(text)
+    except InvalidSpecifier:
+        raise ValueError(f"{text!r} is no range of versions, like '>=0.10, <0.18'") from None
+    return text
+
+
 FactName = Annotated[str, AfterValidator(_known)]
 Words = Annotated[tuple[str, ...], BeforeValidator(words)]
 Line = Annotated[str, AfterValidator(_line)]
+Specifier = Annotated[str, AfterValidator(_range)]
 
 
 class Stanza(Section):
@@ -70,6 +82,18 @@ class Stanza(Section):
         wanted = {"present": 0, "absent": 0, "in range": 2}.get(self.op, 1)
         if self.want and (len(self.want) < wanted or (self.op not in _MANY and len(self.want) > wanted)):
             raise ValueError(f"op {self.op!r} takes {wanted} in want, not {len(self.want)}")
+        if self.want and self.op in {"version", "not version"}:
+            _range(self.want[0])
+        for word in self.want if self.op in {"at least", "at most", "in range"} else ():
+            _met(Condition(self.fact, "at least", (word,)), word, "want")
+        return self
+
+    @model_validator(mode="after")
+    def _keepable(self) -> "Stanza":
+        if self.keep and not self.run:
+            raise ValueError("keep is for what run does: there is no run")
+        if self.keep == "sysctl" and not SYSCTL.search(self.run):
+            raise ValueError('keep "sysctl" needs a line in run like `sysctl -w vm.swappiness=0`')
         return self
 
     def rule(self, name: str, profile: str) -> Rule:
@@ -105,22 +129,22 @@ class Unread(Section):
     """A setting that only some versions of a package read; `instead` says what does its work in the others."""
 
     package: FactName
-    known: str
+    known: Specifier
     instead: Line = ""
     guide: Line = ""
 
     def rule(self, fact: str, profile: str) -> Rule:
         """Make the rule that it is not set where it is not read."""
         what = fact.rpartition(".")[2]
-        package = self.package.removeprefix("process.package.")
+        ignored = f"ignored {_outside(self.package.removeprefix('process.package.'), self.known)}"
         return Rule(
             id=f"{profile}.ignored.{what}",
             profile=profile,
             ask=Condition(fact, "absent"),
-            where=(condition(self.package, (f"not {self.known}",)),),
+            where=(condition(self.package, (f"not {self.known}",)), Condition(fact, "present")),
             severity="info",
-            why=f"set, but ignored: only {package} {self.known} reads it",
-            fix=f"use {self.instead}" if self.instead else f"remove {what}, which does nothing",
+            why=f"Set, but {ignored}.",
+            fix=f"remove {what}, {ignored}{f': use {self.instead}' if self.instead else ''}",
             guide=self.guide,
         )
 
@@ -157,15 +181,22 @@ def condition(fact: str, said: tuple[str, ...]) -> Condition:
     match = _SPECIFIER.fullmatch(said[0]) if len(said) == 1 else None
     if not match:
         return Condition(fact, "one of", said)
-    try:
-        SpecifierSet(match[2])
-    except InvalidSpecifier:
-        raise ValueError(f"{match[2]!r} is no range of versions, like '>=0.10, <0.18'") from None
-    return Condition(fact, "not version" if match[1] else "version", (match[2],))
+    return Condition(fact, "not version" if match[1] else "version", (_range(match[2]),))
 
 
-def _met(ask: Condition, value: str) -> bool:
+def _outside(package: str, known: str) -> str:
+    """Say which versions a range leaves out, as in "since vllm-ascend 0.18.0rc1 and before 0.10.2rc1"."""
+    versions: dict[str, list[str]] = {}
+    for one in sorted(SpecifierSet(known), key=lambda one: Version(one.version)):
+        versions.setdefault(one.operator, []).append(one.version)
+    words = {"<": "since", ">=": "before", "!=": "in", "==": "by all but"}
+    said = [f"{words[sign]} {', '.join(versions[sign])}" for sign in words if sign in versions]
+    first, _, rest = said[0].rpartition(" ")
+    return " and ".join((f"{first} {package} {rest}", *said[1:]))
+
+
+def _met(ask: Condition, value: str, what: str = "the example") -> bool:
     try:
         return met(ask, value)
     except IncomparableError as error:
-        raise ValueError(f"the example {value!r}: {error}") from None
+        raise ValueError(f"{what} {value!r}: {error}") from None

@@ -7,10 +7,14 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Engine, delete, func, insert, select, update
 
+from monitor import catalog
 from monitor.model import Answer, Baseline, Context, Fact, Series
 from monitor.store.engine import transaction
 from monitor.store.schema import StoreError
 from monitor.store.tables import ANSWER, BASELINE, FACT, VALUE
+
+UNKNOWN = ((None, None),)
+"""Where a value was taken of which that is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +35,10 @@ class Baselines:
         self._engine = engine
 
     def save(self, baseline: Baseline) -> None:
-        """Keep a baseline and make it its endpoint's active one; raises StoreError if the name is taken."""
+        """Keep a baseline and make it its endpoint's active one; raises StoreError if the name is taken.
+
+        What another tool measured is kept, and never active: no canary of ours can be compared with it.
+        """
         self.refuse_taken(baseline.name)
         with transaction(self._engine) as connection:
             key = connection.execute(insert(BASELINE).values(**_row(baseline))).inserted_primary_key
@@ -45,7 +52,7 @@ class Baselines:
             endpoint = baseline.context.endpoint
             taken = select(BASELINE.c.id).where(BASELINE.c.endpoint == endpoint, BASELINE.c.active)
             # What somebody captured meanwhile is worth more than what a first day happened to show.
-            if not baseline.provisional or connection.scalar(taken) is None:
+            if foreign(baseline) is None and (not baseline.provisional or connection.scalar(taken) is None):
                 _activate(connection, baseline.name, endpoint)
 
     def refuse_taken(self, name: str) -> None:
@@ -85,8 +92,11 @@ class Baselines:
             return None if row is None else (row.name, row.captured_at)
 
     def use(self, name: str) -> None:
-        """Make a baseline its endpoint's active one; raises StoreError if there is none of that name."""
-        endpoint = self.get(name).context.endpoint
+        """Make a baseline its endpoint's active one; raises StoreError if there is none, or if it is another tool's."""
+        found = self.get(name)
+        if (tool := foreign(found)) is not None:
+            raise StoreError(f"{name} is what {tool} measured, for comparing: to judge by, capture one")
+        endpoint = found.context.endpoint
         with transaction(self._engine) as connection:
             _activate(connection, name, endpoint)
 
@@ -105,7 +115,7 @@ class Baselines:
             row = connection.execute(select(BASELINE).where(condition)).first()
             if row is None:
                 return None
-            columns = (VALUE.c.metric, VALUE.c.stratum, VALUE.c.at, VALUE.c.value)
+            columns = (VALUE.c.metric, VALUE.c.stratum, VALUE.c.at, VALUE.c.value, VALUE.c.running, VALUE.c.kv_usage)
             mine = VALUE.c.baseline_id == row.id
             values = connection.execute(select(*columns).where(mine).order_by(*columns[:3], VALUE.c.id)).all()
             settings = (FACT.c.fact, FACT.c.value, FACT.c.path, FACT.c.why)
@@ -118,6 +128,11 @@ class Baselines:
         settings_then = tuple(Fact(*fact) for fact in facts)
         said_then = tuple(Answer(one.profile, one.version, one.digest, tuple(one.words), one.fault) for one in answers)
         return Baseline(row.name, context, row.captured_at, _series(values), settings_then, row.provisional, said_then)
+
+
+def foreign(baseline: Baseline) -> str | None:
+    """Name the tool that measured a baseline, if it was not this monitor."""
+    return next((fact.value for fact in baseline.facts if fact.name == catalog.IMPORTED_FROM), None)
 
 
 def _row(baseline: Baseline) -> dict[str, Any]:
@@ -134,9 +149,19 @@ def _row(baseline: Baseline) -> dict[str, Any]:
 
 def _value_rows(key: int, series: Iterable[Series]) -> list[dict[str, Any]]:
     return [
-        {"baseline_id": key, "metric": one.metric, "stratum": one.stratum, "at": at, "value": value}
+        {
+            "baseline_id": key,
+            "metric": one.metric,
+            "stratum": one.stratum,
+            "at": at,
+            "value": value,
+            "running": running,
+            "kv_usage": kv_usage,
+        }
         for one in series
-        for at, value in zip(one.times, one.values, strict=True)
+        for at, value, (running, kv_usage) in zip(
+            one.times, one.values, one.places or UNKNOWN * len(one.values), strict=True
+        )
     ]
 
 
@@ -147,10 +172,13 @@ def _fact_row(key: int, fact: Fact) -> dict[str, Any]:
 def _series(rows: Sequence[Any]) -> tuple[Series, ...]:
     """Group rows that come sorted by metric and stratum."""
     grouped = ((key, list(group)) for key, group in groupby(rows, lambda row: (row.metric, row.stratum)))
-    return tuple(
-        Series(metric, stratum, tuple(row.at for row in group), tuple(row.value for row in group))
-        for (metric, stratum), group in grouped
-    )
+    return tuple(_one(metric, stratum, group) for (metric, stratum), group in grouped)
+
+
+def _one(metric: str, stratum: str, rows: Sequence[Any]) -> Series:
+    known = all(row.running is not None for row in rows)
+    places = tuple((row.running, row.kv_usage) for row in rows) if known else ()
+    return Series(metric, stratum, tuple(row.at for row in rows), tuple(row.value for row in rows), places)
 
 
 def _activate(connection: Connection, name: str, endpoint: str) -> None:

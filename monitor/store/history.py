@@ -5,12 +5,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import Engine, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, Select, delete, func, insert, select, update
 
-from monitor.model import Event, Fact, Load, Probe, Reading
+from monitor.model import Acceptance, Event, Fact, Load, Probe, Reading
 from monitor.store.engine import transaction
 from monitor.store.tables import DELIVERY, EVENT, FACT_CHANGE, FINDING, PROBE, SAMPLE
-from monitor.tuning.drift import Change
+from monitor.tuning.change import Change, Past, past
 
 EVERYWHERE = "*"
 """The scope of what concerns every endpoint: no address is written like that."""
@@ -62,7 +62,6 @@ class History:
                     "at": at,
                     "before": known.get(fact.name),
                     "value": fact.value,
-                    "accepted": False,
                 }
                 for fact in facts
                 if fact.name not in known or known[fact.name] != fact.value
@@ -86,9 +85,52 @@ class History:
         with transaction(self._engine) as connection:
             for fact, value, at in connection.execute(query):
                 if at >= since and last.get(fact, value) != value:
-                    found.append(Change(fact, last[fact], value))
+                    found.append(Change(fact, last[fact], value, at))
                 last[fact] = value
         return tuple(found)
+
+    def past(self, scope: str) -> Past:
+        """Give how the facts of a scope changed."""
+        table = FACT_CHANGE.c
+        known = (table.scope == scope) & table.value.is_not(None)
+        query = select(table.fact, table.before, table.value, table.at).where(known).order_by(table.id)
+        last: dict[str, str] = {}
+        found = []
+        with transaction(self._engine) as connection:
+            for fact, before, value, at in connection.execute(query):
+                if last.get(fact, before) != value:
+                    found.append(Change(fact, last.get(fact, before), value, at))
+                last[fact] = value
+        return past(found)
+
+    def noted(self) -> tuple[tuple[str, str], ...]:
+        """Name the scopes and facts of which a value is known."""
+        known = FACT_CHANGE.c.value.is_not(None)
+        query = select(FACT_CHANGE.c.scope, FACT_CHANGE.c.fact).where(known).distinct()
+        with transaction(self._engine) as connection:
+            return tuple((row.scope, row.fact) for row in connection.execute(query))
+
+    def accept(self, scopes: Iterable[str], fact: str, at: float) -> tuple[Acceptance, ...]:
+        """Take the last value known of a fact as deliberate, in place of any that was; gives what is accepted now."""
+        mine = _of(scopes, fact)
+        last = mine & FACT_CHANGE.c.id.in_(_newest(FACT_CHANGE.c.value.is_not(None)))
+        with transaction(self._engine) as connection:
+            connection.execute(update(FACT_CHANGE).where(mine).values(accepted_at=None))
+            connection.execute(update(FACT_CHANGE).where(last).values(accepted_at=at))
+            return _accepted(connection, mine)
+
+    def withdraw(self, scopes: Iterable[str], fact: str) -> tuple[Acceptance, ...]:
+        """Let nothing be accepted of a fact any more; gives what was."""
+        mine = _of(scopes, fact)
+        with transaction(self._engine) as connection:
+            was = _accepted(connection, mine)
+            connection.execute(update(FACT_CHANGE).where(mine).values(accepted_at=None))
+            return was
+
+    def accepted(self, scopes: Iterable[str]) -> tuple[Acceptance, ...]:
+        """Give what is accepted in some scopes, cheaply enough for each beat."""
+        with transaction(self._engine) as connection:
+            return _accepted(connection, FACT_CHANGE.c.scope.in_(list(scopes)))
 
     def hold(self, endpoint: str, kind: str, at: float, until: float, text: str = "") -> None:
         """Let something hold the canaries of an endpoint until a moment; again moves that moment, also to now."""
@@ -120,17 +162,40 @@ class History:
         return tuple(Event(*row) for row in rows)
 
     def prune(self, before: float) -> None:
-        """Forget history older than a moment; what is active, open, undelivered or a fact's last value stays."""
+        """Forget history older than a moment.
+
+        What is active, open or undelivered stays, and of each fact the last value and the accepted one.
+        """
         with transaction(self._engine) as connection:
             connection.execute(delete(PROBE).where(PROBE.c.at < before))
             connection.execute(delete(SAMPLE).where(SAMPLE.c.at < before))
-            newest = select(func.max(FACT_CHANGE.c.id)).group_by(FACT_CHANGE.c.scope, FACT_CHANGE.c.fact)
-            past_facts = (FACT_CHANGE.c.at < before) & FACT_CHANGE.c.id.not_in(newest)
-            connection.execute(delete(FACT_CHANGE).where(past_facts))
+            connection.execute(delete(FACT_CHANGE).where(_past(before)))
             connection.execute(delete(EVENT).where(EVENT.c.until < before))
             connection.execute(delete(FINDING).where(FINDING.c.closed_at < before))
             past = (DELIVERY.c.delivered_at < before) | (DELIVERY.c.shadow & (DELIVERY.c.at < before))
             connection.execute(delete(DELIVERY).where(past))
+
+
+def _past(before: float) -> ColumnElement[bool]:
+    table = FACT_CHANGE.c
+    kept = table.id.in_(_newest()) | table.id.in_(_newest(table.value.is_not(None))) | table.accepted_at.is_not(None)
+    return (table.at < before) & ~kept
+
+
+def _newest(*conditions: ColumnElement[bool]) -> Select[Any]:
+    """Select the last change of each fact, of those that meet conditions."""
+    table = FACT_CHANGE.c
+    return select(func.max(table.id)).where(*conditions).group_by(table.scope, table.fact)
+
+
+def _accepted(connection: Connection, mine: ColumnElement[bool]) -> tuple[Acceptance, ...]:
+    table = FACT_CHANGE.c
+    query = select(table.scope, table.fact, table.value, table.accepted_at).where(mine, table.accepted_at.is_not(None))
+    return tuple(Acceptance(*row) for row in connection.execute(query.order_by(table.scope, table.fact)))
+
+
+def _of(scopes: Iterable[str], fact: str) -> ColumnElement[bool]:
+    return FACT_CHANGE.c.scope.in_(list(scopes)) & (FACT_CHANGE.c.fact == fact)
 
 
 def _probe(row: Mapping[str, Any]) -> Probe:

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, func, insert, select, update
 
-from monitor.model import Finding, Flip, OpenFinding
+from monitor.model import Finding, Flip, Near, OpenFinding
 from monitor.store.engine import transaction
 from monitor.store.tables import DELIVERY, FINDING
 
@@ -42,7 +42,7 @@ class Outbox:
         query = select(FINDING).where(FINDING.c.target == target, FINDING.c.closed_at.is_(None))
         with transaction(self._engine) as connection:
             rows = connection.execute(query).all()
-        return tuple(OpenFinding(Finding(**row.finding), row.since, row.opened_at) for row in rows)
+        return tuple(OpenFinding(_finding(row.finding), row.since, row.opened_at) for row in rows)
 
     def close_others(self, targets: Iterable[str], at: float) -> None:
         """Close what is open of targets that are watched no longer: nobody will ever judge it again."""
@@ -128,3 +128,7 @@ def _opening(target: str, flip: Flip) -> Any:  # noqa: ANN401 - an SQLAlchemy st
 def _closing(target: str, flip: Flip) -> Any:  # noqa: ANN401 - an SQLAlchemy statement
     mine = (FINDING.c.target == target) & (FINDING.c.key == flip.finding.key)
     return update(FINDING).where(mine, FINDING.c.closed_at.is_(None)).values(closed_at=flip.at)
+
+
+def _finding(row: Mapping[str, Any]) -> Finding:
+    return Finding(**{**row, "near": tuple(Near(**one) for one in row.get("near", ()))})

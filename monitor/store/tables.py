@@ -33,10 +33,16 @@ class SampleRow(SQLModel, table=True):
 
 
 class FactChangeRow(SQLModel, table=True):
-    """A setting took a value: `before` is None at the first sight, and value None means unreadable."""
+    """A setting took a value: `before` is None at the first sight, and value None means unreadable.
+
+    At most one value of a scope's fact is accepted, by somebody at `accepted_at`.
+    """
 
     __tablename__ = "fact_change"
-    __table_args__ = (Index("fact_change_scope_fact", "scope", "fact", "at"),)
+    __table_args__ = (
+        Index("fact_change_scope_fact", "scope", "fact", "at"),
+        Index("fact_change_accepted", "scope", "accepted_at"),
+    )
 
     id: int | None = Field(default=None, primary_key=True)
     scope: str
@@ -44,7 +50,7 @@ class FactChangeRow(SQLModel, table=True):
     at: float
     before: str | None = None
     value: str | None = None
-    accepted: bool = False
+    accepted_at: float | None = None
 
 
 class BaselineRow(SQLModel, table=True):
@@ -62,7 +68,7 @@ class BaselineRow(SQLModel, table=True):
 
 
 class BaselineValueRow(SQLModel, table=True):
-    """One value of a baseline's sample, with its time."""
+    """One value of a baseline's sample, with its time and, where known, the load that it was taken at."""
 
     __tablename__ = "baseline_value"
     __table_args__ = (Index("baseline_value_of", "baseline_id", "metric", "stratum", "at"),)
@@ -73,6 +79,8 @@ class BaselineValueRow(SQLModel, table=True):
     stratum: str
     at: float
     value: float
+    running: float | None = None
+    kv_usage: float | None = None
 
 
 class BaselineFactRow(SQLModel, table=True):

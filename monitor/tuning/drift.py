@@ -1,11 +1,12 @@
 """Facts against the baseline's facts: what changed. An unreadable one is neither drift nor recovery."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from monitor import catalog
 from monitor.model import Fact, Finding
 from monitor.tuning.advice import Accepted
+from monitor.tuning.change import UNKNOWN, Change, Past, spread
+from monitor.tuning.once import IN_FORCE, once
 from monitor.tuning.ruling import Rulebook, Standing
 
 MEASURED = {
@@ -15,47 +16,34 @@ MEASURED = {
     catalog.MLNODE_STATE,
     catalog.ASCEND_HEALTH,
     catalog.ASCEND_SERVED,
+    catalog.ASCEND_THROTTLE,
     catalog.NVIDIA_HEALTH,
     catalog.NVIDIA_THROTTLE,
     catalog.NVIDIA_UNUSED,
+    catalog.NVIDIA_XID,
     catalog.PROCESS_FOUND,
     catalog.PROCESS_PID,
+    catalog.PROCESS_SWAP,
     catalog.SOPHGO_HEALTH,
+    catalog.SOPHGO_THROTTLE,
 }
 """Facts that each start, or the hour, measures anew: nobody tunes them, so a difference is no drift."""
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
-    """One fact that differs."""
-
-    fact: str
-    before: str | None
-    after: str | None
-
-    def __str__(self) -> str:
-        """Say it in one line."""
-        return f"{self.fact} {self.before} → {self.after}"
-
-
-def changes(before: Iterable[Fact], after: Iterable[Fact]) -> tuple[Change, ...]:
-    """Give the facts that are known on both sides and differ."""
-    earlier = {fact.name: fact.value for fact in before}
-    return tuple(
-        Change(fact.name, earlier[fact.name], fact.value)
-        for fact in after
-        if fact.value is not None and earlier.get(fact.name) not in {None, fact.value}
-    )
-
-
 def drift(
-    target: str, before: Iterable[Fact], after: Iterable[Fact], book: Rulebook, accepted: Accepted = ()
+    target: str,
+    before: Iterable[Fact],
+    after: tuple[Fact, ...],
+    book: Rulebook,
+    accepted: Accepted = (),
+    past: Past = UNKNOWN,
 ) -> tuple[Finding, ...]:
     """Find each setting that is not as it was when the baseline was captured, unless somebody accepted what it is."""
     ignored = MEASURED | book.reported.keys()
+    wide = spread(after)
     return tuple(
-        _finding(target, change, book.compared.get(change.fact))
-        for change in changes(before, after)
+        _finding(target, change, f"{change}{wide.get(change.fact, '')}", past, _standing(book, change.fact))
+        for change in once(before, after)
         if change.fact not in ignored and (change.fact, change.after) not in accepted
     )
 
@@ -70,18 +58,25 @@ def key(target: str, fact: str) -> str:
     return f"tuning:{target}:{fact}"
 
 
-def _finding(target: str, change: Change, standing: Standing | None) -> Finding:
+def _standing(book: Rulebook, fact: str) -> Standing | None:
+    """Give what the guides say of a fact, or of what is in force by it."""
+    return book.compared.get(fact) or book.compared.get(IN_FORCE.get(fact, ""))
+
+
+def _finding(target: str, change: Change, words: str, past: Past, standing: Standing | None) -> Finding:
     return Finding(
         key=key(target, change.fact),
         kind="tuning",
         severity=standing.severity if standing else "info",
         subject=change.fact,
         group=f"tuning:{target}",
-        summary=f"{target}: {change} since the baseline",
+        summary=f"{target}: {words} since the baseline",
         remedy=_remedy(change, standing),
         hold=0.0,
-        observed=change.after or "",
+        onset=past.moment(change.fact, change.after),
+        observed=change.after,
         expected=change.before or "",
+        evidence={"change": words},
     )
 
 

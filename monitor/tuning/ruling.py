@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from monitor.model import Condition, Fact, Rule, Ruling, Severity
+from monitor.tuning.derived import complete
 from monitor.tuning.rule import NOTHING, IncomparableError, met
 
 ALWAYS = ("host", "vllm")
@@ -37,8 +38,11 @@ class Rulebook:
 
 
 def rulings(book: Rulebook, facts: Iterable[Fact]) -> tuple[Ruling, ...]:
-    """Give the outcome of each rule of the profiles that are meant here; of a fact that nobody looked at, nothing."""
-    known = {fact.name: fact for fact in facts}
+    """Give the outcome of each rule of the profiles that are meant here; of a fact that nobody looked at, nothing.
+
+    Rules may ask of what follows from the facts as well as of the facts themselves.
+    """
+    known = {fact.name: fact for fact in complete(facts)}
     profiles = meant(book, known)
     every = (_ruling(rule, known) for rule in book.rules if rule.profile in profiles)
     return tuple(one for one in every if one is not None)
@@ -64,8 +68,13 @@ def _ruling(rule: Rule, known: Mapping[str, Fact]) -> Ruling | None:
             return Ruling(rule, "elsewhere")
     for one in asked:
         if one is None or one.outcome == "unreadable":
-            return one
+            return None if _only_if_set(rule) else one
     return _asked(rule, rule.ask, known)
+
+
+def _only_if_set(rule: Rule) -> bool:
+    """Tell whether a rule speaks of what should not be there only where it is: unreadable, there is nothing to say."""
+    return rule.ask.op == "absent" and Condition(rule.ask.fact, "present") in rule.where
 
 
 def _asked(rule: Rule, condition: Condition, known: Mapping[str, Fact]) -> Ruling | None:

@@ -9,7 +9,8 @@ from jinja2 import Environment, PackageLoader
 from prometheus_client.exposition import choose_encoder
 
 from monitor.export import Board
-from monitor.web.status import Document, status
+from monitor.web.status import status
+from monitor.web.tuning import Document, tuning
 
 
 def create_app(board: Board, targets: Sequence[str]) -> FastAPI:
@@ -20,12 +21,17 @@ def create_app(board: Board, targets: Sequence[str]) -> FastAPI:
 
     @app.get("/", include_in_schema=False)
     async def landing() -> HTMLResponse:
-        return HTMLResponse(page.render(status(board, targets)))
+        return HTMLResponse(page.render(status(board, targets), tuned=tuning(board, targets)["targets"]))
 
     @app.get("/api/v1/status")
     async def summary() -> Document:
         """Everything the page says, as JSON."""
         return status(board, targets)
+
+    @app.get("/api/v1/tuning")
+    async def settings() -> Document:
+        """How each tuning rule fares, which settings are not as in the baseline, since when, and what is accepted."""
+        return tuning(board, targets)
 
     @app.get("/metrics")
     async def metrics(accept: Annotated[str, Header()] = "") -> Response:

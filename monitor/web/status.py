@@ -1,14 +1,13 @@
 """What the page and /api/v1/status say: one honest summary of the board."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from monitor.alert.message import utc
 from monitor.detect.strata import title
 from monitor.export import Board
 from monitor.model import Beat, Event, OpenFinding, Probe, Snapshot
+from monitor.web.tuning import Document, near
 
-Document = dict[str, Any]
 MOST_EVENTS = 5
 
 
@@ -98,6 +97,7 @@ def _finding(entry: OpenFinding) -> Document:
         "remedy": finding.remedy,
         "since": entry.since,
         "since_utc": utc(entry.since),
+        "near": near(finding.near),
     }
 
 

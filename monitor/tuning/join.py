@@ -1,0 +1,69 @@
+"""What happened at nearly the same time: the changes near a regression, and what got slower near a setting's change."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from monitor import catalog
+from monitor.model import Event, Fact, Finding, Near, OpenFinding
+from monitor.tuning.change import Past, spread
+from monitor.tuning.once import ECHOES
+
+BEFORE = 3600.0
+"""Seconds before a regression's onset in which a change may have to do with it."""
+AFTER = 600.0
+"""Seconds after it: a change is noted at the next look, and slowness counts from its first probe."""
+MOST = 5
+"""So many are told, the nearest."""
+
+SAID_BY_OTHERS = {catalog.PROCESS_FOUND, catalog.PROCESS_PID, *catalog.DERIVED}
+"""Facts that each restart changes, which is told itself, or that only follow from others."""
+
+
+def happened(past: Past, facts: Iterable[Fact], events: Iterable[Event]) -> tuple[Near, ...]:
+    """Put into words what changed, each change by one fact, and what happened; a first sight is no change."""
+    wide = spread(facts)
+    together = {(change.fact, change.at) for change in past.recent}
+    changed = [
+        Near(f"{change}{wide.get(change.fact, '')}", change.at)
+        for change in past.recent
+        if change.fact not in SAID_BY_OTHERS
+        and change.at is not None
+        and together.isdisjoint((plainer, change.at) for plainer in ECHOES.get(change.fact, ()))
+    ]
+    return (*changed, *(Near(words(event), event.at) for event in events))
+
+
+def causes(events: Iterable[Event]) -> tuple[Event, ...]:
+    """Keep what may be the cause of something: captures and mutes are none."""
+    return tuple(event for event in events if event.kind in {"annotation", "restart"})
+
+
+def words(event: Event) -> str:
+    """Say what happened."""
+    return f"{event.kind}: {event.text}" if event.text else event.kind
+
+
+def join(findings: Iterable[Finding], entries: Iterable[OpenFinding], changes: Iterable[Near]) -> tuple[Finding, ...]:
+    """Say of each regression which changes are near its onset, and of each setting what got slower near its change.
+
+    `entries` are open: a regression that is not judged just now may be the one that a change brought.
+    """
+    found, changes = tuple(findings), tuple(changes)
+    known = {entry.finding.key: entry.finding for entry in entries} | {finding.key: finding for finding in found}
+    slower = [Near(_effect(one), one.onset) for one in known.values() if one.kind == "regression" and one.onset]
+    return tuple(replace(one, near=_near(one, changes, slower)) for one in found)
+
+
+def _near(finding: Finding, changes: Iterable[Near], slower: Iterable[Near]) -> tuple[Near, ...]:
+    onset = finding.onset
+    if onset is None or finding.kind == "health":
+        return ()
+    if finding.kind == "regression":
+        near = [one for one in changes if -BEFORE <= one.at - onset <= AFTER]
+    else:
+        near = [one for one in slower if -BEFORE <= onset - one.at <= AFTER]
+    return tuple(sorted(near, key=lambda one: (abs(one.at - onset), one.at))[:MOST])
+
+
+def _effect(regression: Finding) -> str:
+    return str(regression.evidence.get("effect", regression.summary))
