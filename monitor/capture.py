@@ -9,11 +9,11 @@ from statistics import fmean, median
 from monitor import catalog
 from monitor.canary.canary import WARMUP, Canary
 from monitor.detect.answers import answers
-from monitor.detect.strata import RATIOS, lagged, series, title, unusable
+from monitor.detect.strata import RATES, RATIOS, lagged, series, title, unusable
 from monitor.detect.verdict import HUMBLE_EFFECT, HUMBLE_SPAN, MIN_SAMPLES, ruler
 from monitor.model import Baseline, Context, Fact, Probe
 from monitor.stats import quantile
-from monitor.tuning.drift import Change
+from monitor.tuning.change import Change
 
 EXTRAS = 3
 """Probes of each profile that is captured beside those that are watched."""
@@ -21,6 +21,8 @@ MOST_FAILED = 0.05
 """A larger share of failed probes makes the sample a sample of trouble."""
 MOST_UNUSABLE = 0.5
 """A larger share of probes that could not be judged means that the rest were picked by chance."""
+LONG = 10.0
+"""Seconds from which on a figure is written in seconds."""
 IDENTITY = (catalog.MODEL, catalog.VERSION, catalog.MODEL_ROOT, catalog.MAX_MODEL_LEN)
 """Facts that must not change while a baseline is captured."""
 
@@ -204,8 +206,12 @@ def _latency(values: Iterable[float | None]) -> Latency:
 
 
 def figure(metric: str, value: float) -> str:
-    """Write a figure with its unit."""
-    return f"{value:.3f}" if metric in RATIOS else f"{value * 1e3:.4g} ms"
+    """Write a figure with its unit, which of a throughput the metric's title says."""
+    if metric in RATES:
+        return f"{value:.5g}"
+    if metric in RATIOS:
+        return f"{value:.3f}"
+    return f"{value * 1e3:.4g} ms" if value < LONG else f"{value:.4g} s"
 
 
 def resolution(baseline: Baseline) -> list[str]:

@@ -221,7 +221,7 @@ FINDING_ACTIVE = _metric(
 )  # fmt: skip
 
 # Accelerators, once per node. Source: npu-smi, tpu-smi, NVML or nvidia-smi; `device` is <card>/<chip> where a card has
-# several chips. XIDs of NVIDIA's driver are not among them: they come as events, and stay in the kernel's log only.
+# several chips. XIDs of NVIDIA's driver are not among them: they come as events, and a fact tells each GPU's last.
 DEVICE_INFO = _metric(
     "accelerator_info", "gauge", "Always 1; what the device is.", "vendor", "device", "product", "driver"
 )
@@ -265,7 +265,8 @@ DEVICE_MEMORY_BANDWIDTH = _metric(
 DEVICE_AGE = _metric(
     "accelerator_age_seconds",
     "gauge",
-    "How old the device's oldest figure was when it was looked at; absent where all were measured in that look.",
+    "How old the device's oldest figure was when it was looked at, counts of errors aside, which are asked for rarely; "
+    "absent where all were measured in that look.",
     "vendor", "device",
 )  # fmt: skip
 DEVICE_ECC_ERRORS = _metric(
@@ -303,6 +304,12 @@ RULE_MATCH = _metric(
     "target", "rule", "severity",
 )  # fmt: skip
 FACT_INFO = _metric("fact_info", "gauge", "Always 1; one setting as found.", "target", "fact", "value")
+FACT_ACCEPTED = _metric(
+    "fact_accepted_timestamp_seconds",
+    "gauge",
+    "When `monitor accept` called the last known value of a setting deliberate; without target where it is the node's.",
+    "target", "fact",
+)  # fmt: skip
 
 # The monitor itself.
 HEARTBEAT_AT = _metric("heartbeat_timestamp_seconds", "gauge", "When the last heartbeat ended.", "target")
@@ -404,13 +411,25 @@ MLNODE_STATE = _fact("mlnode.state", "what the Gonka MLNode says it does; it ser
 GOVERNOR = _fact("cpu.governor", "cpufreq governors in use, with the number of CPUs of each where they differ")
 DRIVER = _fact("cpu.driver", "cpufreq driver")
 EPP = _fact("cpu.epp", "energy performance preferences in use")
+SCALING = _fact("cpu.scaling", "what decides the clock: the governor, or epp where an active driver heeds that instead")
+TURBO = _fact("cpu.turbo", "whether CPUs may exceed their base clock: on, off, or none where there is no switch")
+MIN_PERF = _fact("cpu.min_perf_pct", "lowest clock that intel_pstate may choose, in percent of the highest")
+IDLE_EXIT = _fact("cpu.idle_exit_us", "time to wake from the deepest idle state that any CPU may enter, in us")
+SMT = _fact("cpu.smt", "simultaneous multithreading: on, off, forceoff, notsupported or notimplemented")
+ISOLATED = _fact("cpu.isolated", "CPUs that the scheduler leaves alone (isolcpus), or none")
+MITIGATIONS = _fact("cpu.mitigations", "CPU vulnerabilities that the kernel works around, or none")
 SWAPPINESS_FACT = _fact("vm.swappiness", "vm.swappiness")
 NUMA_BALANCING_FACT = _fact("kernel.numa_balancing", "kernel.numa_balancing")
 MIGRATION_COST_FACT = _fact("kernel.sched_migration_cost_ns", "scheduler migration cost in ns")
+ZONE_RECLAIM = _fact("vm.zone_reclaim_mode", "vm.zone_reclaim_mode")
+SWAP = _fact("vm.swap", "whether the node has swap areas, and anything in them: none, unused or used")
+CLOCKSOURCE = _fact("kernel.clocksource", "clock source in use")
 THP = _fact("thp.enabled", "transparent huge pages: always, madvise or never")
 THP_DEFRAG = _fact("thp.defrag", "when transparent huge pages are defragmented")
 NUMA_NODES = _fact("numa.nodes", "NUMA nodes that are online, as a list")
 NUMA_CPUS = _fact("numa.cpus", "CPUs of each NUMA node")
+ACCELERATORS = _fact("pci.accelerators", "PCI addresses of accelerators by NUMA node (-1 is unknown), or none")
+IRQBALANCE = _fact("irq.irqbalance", "whether irqbalance runs, which moves interrupts: running or absent")
 ASCEND_DEVICES = _fact("ascend.devices", "products that npu-smi lists, with their counts")
 ASCEND_DRIVER = _fact("ascend.driver", "driver or tool version, from npu-smi")
 ASCEND_HEALTH = _fact("ascend.health", "health words of npu-smi, with their counts where they differ")
@@ -430,17 +449,25 @@ SOPHGO_SHARE_START = _fact(
 SOPHGO_SHARE_SIZE = _fact("sophgo.share_mem_size", "how much of the chip's memory is given to the TPU, as above")
 SOPHGO_SCHEDULER = _fact("sophgo.scheduler", "the chip's scheduler, as above")
 SOPHGO_HEALTH = _fact("sophgo.health", "health words of tpu-smi, with their counts where they differ")
+SOPHGO_REORDER_CACHE = _fact(
+    "sophgo.reorder_cache",
+    "caches of reordered weights where the server runs: none, fresh, or whose are older than the installed vllm",
+)
+SOPHGO_THROTTLE = _fact(
+    "sophgo.throttle", "whether chips at work hold their clocks down: none, or clock; the tools do not tell why"
+)
 NVIDIA_DEVICES = _fact("nvidia.devices", "products that NVML or nvidia-smi lists, with their counts")
 NVIDIA_DRIVER = _fact("nvidia.driver", "version of the NVIDIA driver")
 NVIDIA_HEALTH = _fact(
-    "nvidia.health", "ok, or what is wrong with which GPU: lost, to be reset, memory to be repaired; XIDs are not told"
+    "nvidia.health", "ok, or what is wrong with which GPU now: lost, to be reset, memory to be repaired"
 )
+NVIDIA_XID = _fact("nvidia.xid", "last XID of each GPU since the monitor listens: none, or which; from NVML only")
 NVIDIA_PERSISTENCE = _fact("nvidia.persistence", "persistence mode, with counts where the GPUs differ")
 NVIDIA_ECC = _fact("nvidia.ecc", "ECC mode in force, with counts where the GPUs differ")
 NVIDIA_MIG = _fact("nvidia.mig", "MIG mode in force, with counts where the GPUs differ")
-NVIDIA_POWER_LIMIT = _fact("nvidia.power_limit", "power limit in force: default, or capped to how much of it")
+NVIDIA_POWER_LIMIT = _fact("nvidia.power_limit", "power limit in force: default, raised, or capped to how much of it")
 NVIDIA_CLOCKS = _fact(
-    "nvidia.clocks", "application clocks: default, or capped to how much of it; locked ones are not told"
+    "nvidia.clocks", "application clocks: default, raised, or capped to how much of it; locked ones are not told"
 )
 NVIDIA_UNUSED = _fact("nvidia.unused", "GPUs whose memory is all but empty: none, or their numbers")
 NVIDIA_THROTTLE = _fact("nvidia.throttle", "why GPUs hold their clocks down now: none, or the reasons")
@@ -494,7 +521,72 @@ PROCESS_AFFINITY = _fact("process.affinity", "CPUs that its threads may run on")
 PROCESS_NUMA_NODES = _fact("process.numa_nodes", "memory nodes that it may use")
 PROCESS_NUMA_POLICY = _fact("process.numa_policy", "memory policy of its main threads")
 PROCESS_SCHEDULING = _fact("process.scheduling", "scheduling class and niceness of its main threads")
+PROCESS_SWAP = _fact("process.swap", "whether 64 MiB or more of its memory are swapped out: none, or in use")
 PROCESS_SHM = _fact("process.shm_bytes", "size of its /dev/shm")
 PROCESS_NOFILE = _fact("process.nofile", "how many files it may open")
 PROCESS_MEMLOCK = _fact("process.memlock_bytes", "memory that it may lock")
 PROCESS_CPU_QUOTA = _fact("process.cpu_quota", "CPUs that its control group grants, or none for no limit")
+
+# Where an imported baseline comes from, and what its figures mean there; unreadable is what cannot be mapped.
+IMPORTED_FROM = _fact("imported.from", "tool that measured an imported baseline")
+IMPORTED_VERSION = _fact("imported.tool_version", "version of that tool")
+IMPORTED = {
+    metric: _fact(f"imported.{metric}", f"what the {text} of an imported baseline is")
+    for metric, text in (
+        ("ttft", "TTFT"),
+        ("tpot", "TPOT"),
+        ("itl_max", "longest ITL"),
+        ("e2e", "E2E"),
+        ("e2e_stream", "E2E to the end of the stream"),
+        ("request_throughput", "throughput of requests"),
+        ("input_throughput", "throughput of input tokens"),
+        ("output_throughput", "throughput of output tokens"),
+    )
+}
+
+# Facts that follow from others, see monitor/tuning/derived.py: rules speak of them, they are not compared themselves.
+IN_FORCE = {
+    name: _fact(f"effective.{name}", f"{text}: as the server says, else as given, else its version's default")
+    for name, text in (
+        ("model", "path or repository of the weights"),
+        ("max_model_len", "longest context in tokens"),
+        ("dtype", "data type of weights and activations"),
+        ("quantization", "how the weights are quantised"),
+        ("kv_cache_dtype", "data type of the KV cache"),
+        ("load_format", "where weights come from; dummy ones are random"),
+        ("tensor_parallel_size", "devices that share each layer"),
+        ("pipeline_parallel_size", "devices that share the layers' sequence"),
+        ("data_parallel_size", "engines that share the requests"),
+        ("expert_parallel", "whether experts are spread over devices"),
+        ("executor", "what runs the workers"),
+        ("max_num_seqs", "most requests in a step"),
+        ("max_num_batched_tokens", "most tokens in a step"),
+        ("chunked_prefill", "whether long prompts are read in parts"),
+        ("prefix_caching", "whether what was read before is kept"),
+        ("async_scheduling", "whether steps are scheduled ahead; auto is where vLLM can"),
+        ("enforce_eager", "whether graphs are off"),
+        ("cudagraph_mode", "which steps run as graphs"),
+        ("cudagraph_capture_sizes", "sizes of the captured graphs"),
+        ("gpu_memory_utilization", "share of device memory"),
+        ("swap_space", "memory of the host for swapped requests, in GiB"),
+    )
+}
+MODEL_FAMILY = _fact("model.family", "the Qwen model and size that the weights' name says, as in Qwen3-32B, or other")
+NPU_ALLOCATION = _fact("ascend.alloc_conf", "options of PYTORCH_NPU_ALLOC_CONF that are in force, or neither")
+MLP_PREFETCH = _fact("ascend.mlp_prefetch", "whether weights of dense layers are fetched ahead: on, off, or what lacks")
+FLASHCOMM = _fact("ascend.flashcomm1", "whether FlashComm v1 is on, whichever name this version reads: on or off")
+ASCEND_MEMORY = _fact("ascend.memory", "memory of one NPU, by its product's name: 64 GB or 32 GB")
+ALLOCATORS = _fact("effective.allocators", "whether one allocator is mapped, or several")
+CPU_ROOM = _fact("effective.cpu_room", "enough, or how few of the CPUs that it may run on its quota grants")
+DEVICES_USED = _fact("effective.devices", "as asked, or how few of the devices that TP x PP x DP asks for are in use")
+PYTHON_PATH = _fact("sophgo.python_path", "which vllm PYTHONPATH names first: official, or vllm_sophon")
+PLACED_CPUS = _fact("placement.cpus", "where its CPUs are, seen from the devices: near, unbound, or far")
+PLACED_MEMORY = _fact("placement.memory", "where its memory is, seen from the devices: near, unbound, or far")
+PLACED_IRQS = _fact("placement.irqs", "whether irqbalance may move interrupts onto CPUs that the server is bound to")
+DERIVED = frozenset(
+    {
+        *IN_FORCE.values(),
+        MODEL_FAMILY, NPU_ALLOCATION, MLP_PREFETCH, FLASHCOMM, ASCEND_MEMORY, ALLOCATORS, CPU_ROOM, DEVICES_USED,
+        PYTHON_PATH, PLACED_CPUS, PLACED_MEMORY, PLACED_IRQS,
+    }
+)  # fmt: skip

@@ -177,8 +177,13 @@ class Board(Collector):
 
     def _points(self) -> Points:
         yield from self._self_points()
-        for beat in tuple(self._beats.values()):
+        beats = tuple(self._beats.values())
+        for beat in beats:
             yield from self._beat_points(beat)
+        # The node's are in each beat, and must be told once.
+        accepted = {(one.scope, one.fact): one.at for beat in beats for one in beat.accepted}
+        for (scope, fact), at in accepted.items():
+            yield catalog.FACT_ACCEPTED, {"target": scope, "fact": fact}, at
         for (target, profile), probe in self._probes.items():
             yield from self._probe_points(target, profile, probe)
         node = [one for one in self._node if self._young(one.at, STALE_BEATS * self._periods.node)]

@@ -156,12 +156,16 @@ class Context:
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """The values of one metric in one stratum (like with like), in time order, with their times."""
+    """The values of one metric in one stratum (like with like), in time order, with their times.
+
+    `places` say where in load each was taken: requests running, share of the KV cache in use; empty where not known.
+    """
 
     metric: str
     stratum: str
     times: tuple[float, ...]
     values: tuple[float, ...]
+    places: tuple[tuple[float, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,9 +217,9 @@ class Condition:
     want: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        """Say it in words, as in "at least 1073741824"."""
-        words = " to " if self.op == "in range" else " or "
-        return f"{'' if self.op == 'is' else self.op} {words.join(self.want)}".strip()
+        """Say it in words that follow "should be", as in "at least 1073741824"."""
+        words = {"is": "", "is not": "not", "contains": "one with"}.get(self.op, self.op)
+        return f"{words} {(' to ' if self.op == 'in range' else ' or ').join(self.want)}".strip()
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,11 +260,30 @@ class Ruling:
 
 
 @dataclass(frozen=True, slots=True)
+class Acceptance:
+    """A value of a fact that somebody called deliberate, and when; `scope` is a target's name, or "" for the node."""
+
+    scope: str
+    fact: str
+    value: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Near:
+    """What happened at nearly the same time as something else, in words."""
+
+    what: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
 class Finding:
     """Something is wrong, as long as it is found: the same `key` on each beat on which it holds.
 
     `group` names what a person is told once (TTFT and TPOT of one slow server are one message). It opens after
-    `hold` seconds, counted from `onset` where the judge knows one, else from when it was first seen.
+    `hold` seconds, counted from `onset` where the judge knows one, else from when it was first seen. `near` is what
+    changed near a regression's onset, and what got slower near a setting's, the nearest first.
     """
 
     key: str
@@ -275,6 +298,7 @@ class Finding:
     observed: str = ""
     expected: str = ""
     evidence: Mapping[str, float | str] = field(default_factory=dict)
+    near: tuple[Near, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -325,3 +349,4 @@ class Beat:
     muted_until: float | None = None
     restarted: bool = False
     rulings: tuple[Ruling, ...] = ()
+    accepted: tuple[Acceptance, ...] = ()

@@ -11,6 +11,7 @@ from monitor.collect.registry import Look, run
 from monitor.model import Fact, Snapshot
 from monitor.store.schema import StoreError
 from monitor.store.store import Store
+from monitor.tuning.change import UNKNOWN, Past, step
 
 STALE_LOOKS = 3
 NODE = ""
@@ -29,6 +30,11 @@ class Node:
         self._store = store
         self._seen: dict[str, tuple[float, Snapshot]] = {}
         self._stored: tuple[Fact, ...] = ()
+        self._past = UNKNOWN
+
+    async def wake(self) -> None:
+        """Take up how the node's settings changed; raises StoreError."""
+        self._past = await asyncio.to_thread(self._store.history.past, NODE)
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -41,14 +47,20 @@ class Node:
         young = (snapshot for at, snapshot in self._seen.values() if at >= oldest)
         return tuple(fact for snapshot in young for fact in snapshot.facts)
 
+    def past(self) -> Past:
+        """Tell how the node's settings changed."""
+        return self._past
+
     async def look(self, *only: str) -> tuple[Snapshot, ...]:
         """Look once at these sources, or at all; keep which settings changed; give the last look at each source."""
         await self._stopwatch.settled()
         await asyncio.gather(*(self._one(source) for source in only or self._looks))
         facts = self.facts()
         if facts and facts != self._stored:
+            at = time.time()
+            self._past = step(self._past, facts, at)
             try:
-                await asyncio.to_thread(self._store.history.note_facts, NODE, facts, time.time())
+                await asyncio.to_thread(self._store.history.note_facts, NODE, facts, at)
                 self._stored = facts
             except StoreError as error:
                 _log.error("facts of the node were not stored", error=str(error))

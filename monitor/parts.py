@@ -15,9 +15,10 @@ from monitor.canary.canary import Canary
 from monitor.canary.economy import Economy
 from monitor.canary.profiles import BUILT_IN, Profile, own
 from monitor.canary.stopwatch import Stopwatch
-from monitor.collect import host, mlnode
+from monitor.collect import mlnode
 from monitor.collect.alone import alone
 from monitor.collect.fetch import LookError, Transport
+from monitor.collect.host import look as host
 from monitor.collect.process import look as process
 from monitor.collect.registry import NODE_COLLECTORS, Look, Seen
 from monitor.collect.vllm import look as vllm

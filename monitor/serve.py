@@ -61,6 +61,7 @@ async def serve(settings: Settings, store: Store, listening: socket.socket, stop
     board = Board(Periods(settings.heartbeat.every, settings.canary.every, _node_every(settings)), time.time)
     stopwatch = stopwatch or Stopwatch()
     node = Node(node_looks(settings), _node_every(settings), stopwatch, store)
+    await node.wake()
     process = _Process(settings, store, board, stopwatch, node)
     app = create_app(board, tuple(settings.target))
     config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=5)
@@ -72,12 +73,13 @@ async def serve(settings: Settings, store: Store, listening: socket.socket, stop
     await asyncio.to_thread(store.outbox.close_others, list(settings.target), time.time())
     async with AsyncExitStack() as stack:
         outside = await stack.enter_async_context(httpx.AsyncClient(timeout=10.0))
-        # Before anything runs: what is wrong with a key or certificate is told in one line.
+        # Before anything runs: what is wrong with a rule, a key or a certificate is told in one line.
+        pulses = {name: pulse(name, one, settings) for name, one in settings.target.items()}
         connections = {name: await stack.enter_async_context(client(one)) for name, one in settings.target.items()}
         async with asyncio.TaskGroup() as group:
             parts = _common_parts(process, outside)
             for name, target in settings.target.items():
-                parts += await _target_parts(process, name, target, connections[name])
+                parts += await _target_parts(process, pulses[name], target, connections[name])
             tasks = [group.create_task(part) for part in parts]
             address = "http://{}:{}".format(*listening.getsockname()[:2])
             _log.info("serving", address=address, targets=list(settings.target))
@@ -86,18 +88,18 @@ async def serve(settings: Settings, store: Store, listening: socket.socket, stop
                 task.cancel()
 
 
-async def _target_parts(process: _Process, name: str, target: Target, connection: httpx.AsyncClient) -> Parts:
+async def _target_parts(process: _Process, plan: Pulse, target: Target, connection: httpx.AsyncClient) -> Parts:
     """Put together what one target needs: its heart and its canary's schedules."""
-    settings, board = process.settings, process.board
+    settings, board, name = process.settings, process.board, plan.target
     bird = canary(settings, connection, process.stopwatch)
     bird.serves(Server(target.model))
     heart = Heart(
-        pulse(name, target, settings),
+        plan,
         vllm.Server(connection).look,
         bird,
         process.stopwatch,
         process.store,
-        Local(process.node.facts, loading(settings, target)) if is_local(target) else REMOTE,
+        Local(process.node.facts, loading(settings, target), process.node.past) if is_local(target) else REMOTE,
         partial(tell, settings),
         tuple(others(settings, target).items()),
     )

@@ -15,13 +15,7 @@ __all__ = ("LOOPBACK", "NOT_YET", "PROFILES", "Settings", "SettingsError", "Targ
 
 PROFILES = ("short", "warm", "long", "stall", "completions")
 """The built-in profiles of the canary."""
-NOT_YET = (
-    "alert.false_pages_per_30_days",
-    "tuning.disable",
-    "tuning.override",
-    "tuning.profiles",
-    "tuning.rules_dir",
-)
+NOT_YET = ("alert.false_pages_per_30_days",)
 """Keys of the contract that are checked but not acted on in this version; setting one is told at start."""
 
 

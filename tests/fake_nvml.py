@@ -62,7 +62,8 @@ def busy(**others: Any) -> dict[str, Any]:
 class FakeNvml(ModuleType):
     """Counts its sessions; a GPU that is an Error has no handle, `meanwhile` is called when GPUs are counted.
 
-    Names that are `unknown` an older binding does not have.
+    Names that are `unknown` an older binding does not have. GPUs report XIDs by `report` to those who listen (`sets`);
+    `deaf` answers who wants to, and `events` who asks what happened, once there is nothing more.
     """
 
     def __init__(self, *gpus: Mapping[str, Any] | Error) -> None:
@@ -72,6 +73,9 @@ class FakeNvml(ModuleType):
         self.count: Error | None = None
         self.inits = self.shutdowns = self.questions = 0
         self.unknown: set[str] = set()
+        self.sets: dict[int, tuple[int, list[int]]] = {}
+        self.deaf: Error | None = None
+        self.events = Error(NVML.NVML_ERROR_TIMEOUT)
         self.meanwhile: Callable[[], object] = lambda: None
 
     def __getattr__(self, name: str) -> Any:
@@ -80,8 +84,10 @@ class FakeNvml(ModuleType):
             raise AttributeError(name)
         if name.startswith("nvmlDeviceGet") and hasattr(NVML, name):
             return lambda gpu, *arguments: self._answer(gpu, name.removeprefix("nvmlDeviceGet"), *arguments)
-        if name.startswith(("NVML", "nvmlMemory_v2")):
+        if name.startswith(("NVML", "nvmlMemory_v2", "nvmlEventType")):
             return getattr(NVML, name)
+        if name in _EVENTS:
+            return getattr(self, _EVENTS[name])
         raise AttributeError(name)
 
     def _answer(self, gpu: int, call: str, *arguments: object) -> Any:
@@ -89,6 +95,30 @@ class FakeNvml(ModuleType):
         if call == "FieldValues":
             return [_field_value(self.gpus[gpu][call])]  # type: ignore[index] # a GPU without handle is not asked
         return _given(self.gpus[gpu][":".join((call, *map(str, arguments[:1])))])  # type: ignore[index] # same
+
+    def report(self, gpu: int, *xids: int) -> None:
+        """Report errors of a GPU to those who listen to it."""
+        for listened, heard in self.sets.values():
+            if listened == gpu:
+                heard.extend(xids)
+
+    def _create(self) -> int:
+        number = max(self.sets, default=-1) + 1
+        self.sets[number] = (-1, [])
+        return number
+
+    def _register(self, gpu: int, kinds: int, number: int) -> None:
+        _given(self.deaf)
+        assert NVML.nvmlEventTypeXidCriticalError == kinds
+        self.sets[number] = (gpu, [])
+
+    def _wait(self, number: int, milliseconds: int) -> SimpleNamespace:
+        assert milliseconds == 0, "waiting would hold the look up"
+        heard = self.sets[number][1]
+        return SimpleNamespace(eventData=heard.pop(0) if heard else _given(self.events))
+
+    def _free(self, number: int) -> None:
+        del self.sets[number]
 
     def nvmlInit(self) -> None:  # noqa: N802 - as it is called there
         """Begin a session."""
@@ -113,6 +143,14 @@ class FakeNvml(ModuleType):
         """Give a handle."""
         _given(self.gpus[index])
         return index
+
+
+_EVENTS = {
+    "nvmlEventSetCreate": "_create",
+    "nvmlDeviceRegisterEvents": "_register",
+    "nvmlEventSetWait_v2": "_wait",
+    "nvmlEventSetFree": "_free",
+}
 
 
 def _given(answer: Any) -> Any:

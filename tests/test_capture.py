@@ -9,7 +9,7 @@ from world import world
 
 from monitor import capture, catalog
 from monitor.model import Context, Fact, Load, Probe
-from monitor.tuning.drift import Change, changes
+from monitor.tuning.change import Change, changes
 
 CONTEXT = Context("m", "http://x")
 IDLE = Load(0.0, 0.0)

@@ -1,29 +1,30 @@
 """The commands as people and cron jobs use them, against a simulated server: output, exit codes, and plain errors."""
 
 import json
-import os
 import re
+import shutil
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import chdir
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 import structlog
-from click.testing import CliRunner, Result
+from anyio import to_thread
+from commands import TUNED, Cli, node
 from examples import baseline, probe
 from processes import MONITOR, environment
+from routes import answer, listening
 
 from monitor import catalog
 from monitor.alert.message import utc
-from monitor.cli.app import app
 from monitor.cli.config import metrics_page
 from monitor.importers import own
-from monitor.model import Baseline, Context, Event, Load, Probe, Series
+from monitor.model import Baseline, Context, Event, Fact, Load, Probe, Series
 from monitor.settings import Canary, Target
 from monitor.store.outbox import Outgoing
 from monitor.store.store import Store
@@ -33,58 +34,6 @@ KNOBS = {"ttft": 0.05, "tpot": 0.001, "jitter": 0.0}
 
 DEAD = "http://127.0.0.1:9"
 IDLE = Load(0.0, 0.0, 0.0)
-
-
-@dataclass(frozen=True)
-class Cli:
-    """The command line, with a store and a working folder of its own."""
-
-    folder: Path
-    url: str
-
-    @property
-    def store_url(self) -> str:
-        """Where the commands keep things."""
-        return f"sqlite:///{self.folder}/monitor.db"
-
-    def run(self, *arguments: str, code: int = 0, env: Mapping[str, str] | None = None) -> Result:
-        """Run one command, which must end with this exit code, and without any exception of ours."""
-        clean = dict.fromkeys(name for name in os.environ if name.startswith("MONITOR_"))
-        given = {**clean, "MONITOR_STORE__URL": self.store_url, "MONITOR_TARGET__TINY__URL": self.url, **(env or {})}
-        runner = CliRunner(env=given)
-        with chdir(self.folder):
-            result = runner.invoke(app, arguments, prog_name="monitor", catch_exceptions=False)
-        assert code == result.exit_code, result.output
-        return result
-
-    def json(self, *arguments: str, code: int = 0, env: Mapping[str, str] | None = None) -> Any:
-        """Run one command that prints JSON and nothing else, and give that."""
-        result = self.run(*arguments, "--json", code=code, env=env)
-        assert "" == result.stderr
-        return json.loads(result.stdout)
-
-    def refused(self, *arguments: str, code: int = 2, env: Mapping[str, str] | None = None) -> str:
-        """Run a command that refuses in one line on stderr, and give that line."""
-        result = self.run(*arguments, code=code, env=env)
-        assert "" == result.stdout
-        assert 1 == len(result.stderr.splitlines())
-        assert result.stderr.startswith("monitor: ")
-        return result.stderr.removeprefix("monitor: ").rstrip("\n")
-
-    def names(self) -> list[str]:
-        """Name the baselines that are stored."""
-        return [one["name"] for one in self.json("baseline", "list")["baselines"]]
-
-    def keep(self, made: Baseline) -> None:
-        """Put a baseline into the store."""
-        store = Store(self.store_url)
-        store.baselines.save(made)
-        store.close()
-
-    def slower(self, made: Baseline, factor: float, name: str) -> None:
-        """Put a baseline of a server into the store that was slower by a factor."""
-        series = tuple(replace(one, values=tuple(value * factor for value in one.values)) for one in made.series)
-        self.keep(replace(made, name=name, series=series))
 
 
 @pytest.fixture(autouse=True)
@@ -115,7 +64,16 @@ def captured(simulation: str, tmp_path_factory: pytest.TempPathFactory) -> tuple
 @pytest.fixture
 def server(simulation: str) -> Iterator[str]:
     yield simulation
-    turn(simulation, slow=1.0, status=0, metrics_status=0, models_status=0, garbage=False, max_model_len=8192)
+    turn(
+        simulation,
+        slow=1.0,
+        status=0,
+        metrics_status=0,
+        models_status=0,
+        garbage=False,
+        max_model_len=8192,
+        asleep=False,
+    )
 
 
 @pytest.fixture
@@ -626,8 +584,12 @@ def test_check_of_a_healthy_server(cli: Cli, captured: tuple[Any, Baseline]) -> 
 
 
 def test_check_of_a_slow_server(cli: Cli, captured: tuple[Any, Baseline]) -> None:
-    """A server that became three times slower than its baseline is found."""
+    """A server that became three times slower than its baseline is found, with what changed shortly before."""
     cli.keep(captured[1])
+    store = Store(cli.store_url)
+    for version, ago in (("0.31.0", 120.0), ("0.32.0", 60.0)):
+        store.history.note_facts("tiny", [Fact(catalog.VERSION, version)], time.time() - ago)
+    store.close()
     turn(cli.url, slow=3.0)
     document = cli.json("check", "--requests", "15", code=1)
 
@@ -635,6 +597,8 @@ def test_check_of_a_slow_server(cli: Cli, captured: tuple[Any, Baseline]) -> Non
     assert {("regression", "critical", "short ttft"), ("regression", "critical", "short tpot")} == {
         (one["kind"], one["severity"], one["subject"]) for one in findings
     }
+    assert [["vllm.version 0.31.0 → 0.32.0"]] * 2 == [[near["what"] for near in one["near"]] for one in findings]
+    assert "\n    near it: vllm.version 0.31.0 → 0.32.0 at " in cli.run("check", "--requests", "15", code=1).stdout
 
 
 def garbage(made: Baseline) -> Baseline:
@@ -720,6 +684,54 @@ def test_check_of_failing_canaries(cli: Cli) -> None:
         cli.run("check", "--requests", "1", "--fail-on", "critical")
     finally:
         turn(cli.url, log_stats=True)
+
+
+def test_check_of_other_settings(cli: Cli, captured: tuple[Any, Baseline]) -> None:
+    """A setting of the node that is not as it was when the baseline was captured is drift, which fails who wants it."""
+    cli.slower(captured[1], 2.0, "good-day")
+    env = node(cli.folder)
+    shutil.copytree(TUNED, cli.folder, dirs_exist_ok=True)
+    (cli.folder / "proc/sys/vm/swappiness").write_text("60\n")
+
+    def drifted(*options: str, code: int = 0, **more: str) -> list[str]:
+        document = cli.json("check", "--requests", "1", *options, code=code, env={**env, **more})
+        summaries = [one["summary"] for one in document["targets"][0]["findings"]]
+        return [one for one in summaries if one.endswith("since the baseline")]
+
+    assert ["tiny: vm.swappiness 0 → 60 since the baseline"] == drifted("--fail-on", "info", code=1)
+    assert [] == drifted(MONITOR_TARGET__TINY__LOCAL="no")
+
+
+def test_check_of_a_log(cli: Cli, captured: tuple[Any, Baseline]) -> None:
+    """What only the server's log tells of its settings is compared, too."""
+    log = cli.folder / "vllm.log"
+    arguments = Fact(catalog.LOG_ARGUMENTS, "block_size=16", str(log))
+    cli.slower(replace(captured[1], facts=(*captured[1].facts, arguments)), 2.0, "good-day")
+    log.write_text("INFO 11-21 09:00:00 [utils.py:253] non-default args: {'block_size': 32}\n")
+    env = {"MONITOR_TARGET__TINY__LOG_FILE": str(log)}
+
+    findings = cli.json("check", "--requests", "1", "--fail-on", "info", code=1, env=env)["targets"][0]["findings"]
+
+    assert [catalog.LOG_ARGUMENTS] == [one["subject"] for one in findings]
+
+
+async def test_check_of_a_node_that_does_not_serve(cli: Cli) -> None:
+    """An MLNode in another state than the one that serves is a finding of its own."""
+    stopped = answer(b'{"state": "STOPPED"}', kind="application/json")
+    async with listening({"/api/v1/state": stopped}) as host:
+        env = {"MONITOR_TARGET__TINY__MLNODE_URL": f"http://{host}"}
+        document = await to_thread.run_sync(partial(cli.json, "check", "--requests", "1", code=1, env=env))
+
+    (found,) = document["targets"][0]["findings"]
+    assert ("mlnode", "warning") == (found["subject"], found["severity"])
+
+
+def test_check_of_an_engine_that_sleeps(cli: Cli) -> None:
+    """A sleeping engine is asked nothing, and that is no finding."""
+    turn(cli.url, asleep=True)
+    (target,) = cli.json("check", "--requests", "1")["targets"]
+
+    assert [] == target["findings"]
 
 
 def test_check_of_several_targets(cli: Cli) -> None:
@@ -850,7 +862,7 @@ def test_help_has_an_example(cli: Cli, command: str) -> None:
 
 def test_config(cli: Cli) -> None:
     """The effective settings are printed as JSON or as lines, with stars for secrets."""
-    env = {"MONITOR_TARGET__TINY__API_KEY": "s3cr3t", "MONITOR_TUNING__RULES_DIR": "/rules"}
+    env = {"MONITOR_TARGET__TINY__API_KEY": "s3cr3t", "MONITOR_ALERT__FALSE_PAGES_PER_30_DAYS": "2"}
     result = cli.run("config", "--json", env=env)
     lines = cli.run("config", env=env).stdout.splitlines()
 
@@ -861,7 +873,7 @@ def test_config(cli: Cli) -> None:
     assert "s3cr3t" not in result.stdout + "".join(lines)
     assert f"target.tiny.url = '{cli.url}'" in lines
     assert "heartbeat.every = 15.0" in lines
-    assert "# tuning.rules_dir is set, but this version does not act on it yet" == lines[-1]
+    assert "# alert.false_pages_per_30_days is set, but this version does not act on it yet" == lines[-1]
 
 
 def test_config_check(cli: Cli, tmp_path: Path) -> None:
@@ -905,6 +917,7 @@ def test_metrics(cli: Cli) -> None:
         ["baseline", "capture"],
         ["mute", "--for", "1h"],
         ["annotate", "deploy"],
+        ["accept", "vm.swappiness"],
         ["serve"],
     ],
 )
@@ -916,6 +929,14 @@ def test_bad_settings_are_told_by_every_command(cli: Cli, tmp_path: Path, comman
     assert f"{path}: heartbeat.evry: unknown key; known here: every" == cli.refused(*command, "--config", str(path))
 
 
+@pytest.mark.parametrize("command", [["serve", "--web.listen-address", "127.0.0.1:0"], ["accept", "vm.swappiness"]])
+def test_rules_that_cannot_be_read_are_told_at_once(cli: Cli, command: list[str]) -> None:
+    """What is wrong with the rules is told in one line, before anything runs."""
+    told = cli.refused(*command, env={"MONITOR_TUNING__RULES_DIR": "/nowhere"})
+
+    assert "[tuning] rules_dir: /nowhere is no folder: create it, or correct rules_dir" == told
+
+
 @pytest.mark.parametrize(
     "command",
     [
@@ -925,6 +946,7 @@ def test_bad_settings_are_told_by_every_command(cli: Cli, tmp_path: Path, comman
         ["mute", "--for", "1h"],
         ["mute", "--end"],
         ["annotate", "deploy"],
+        ["accept", "vm.swappiness"],
         ["serve"],
     ],
 )

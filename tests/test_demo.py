@@ -6,8 +6,8 @@ from pathlib import Path
 import httpx
 
 from monitor import catalog
-from monitor.collect import host
 from monitor.collect.ascend import look as ascend
+from monitor.collect.host import look as host
 from monitor.collect.sophgo import look as sophgo
 from monitor.demo.scene import build, set_governor
 from monitor.demo.story import staged

@@ -9,9 +9,9 @@ import pytest
 from examples import AT, finding
 
 from monitor.alert.message import message
-from monitor.docket import Circumstances, Docket
+from monitor.docket import MOST, Circumstances, Docket
 from monitor.judge import Judged
-from monitor.model import Event, Finding, Flip
+from monitor.model import Event, Finding, Flip, Near
 from monitor.store.engine import connect
 from monitor.store.outbox import Outbox, Outgoing
 from monitor.store.schema import StoreError
@@ -21,7 +21,17 @@ SLOW = finding()
 GONE = finding(
     "health:llama:unreachable", kind="health", subject="unreachable", group="health:llama", onset=None, hold=0.0
 )
-DRIFT = finding("tuning:llama:x", kind="tuning", severity="info", group="tuning:llama", summary="x 1 → 2", hold=0.0)
+DRIFT = finding(
+    "tuning:llama:x",
+    kind="tuning",
+    severity="info",
+    group="tuning:llama",
+    summary="llama: x 1 → 2 since the baseline",
+    hold=0.0,
+    onset=AT - 7200,
+    evidence={"change": "x 1 → 2"},
+)
+RULE = replace(DRIFT, key="rule:llama:host.x", summary="llama: x is 2, should be 1", evidence={"rule": "host.x"})
 EVERY = 15.0
 MUTED = Circumstances(muted_until=AT + 600)
 
@@ -41,7 +51,7 @@ async def settle(
     docket: Docket, found: Iterable[Finding], at: float = AT, known: Circumstances | None = None, beats: int = 2
 ) -> None:
     """Settle as many beats in which all that can be judged is judged."""
-    keys = frozenset({SLOW.key, GONE.key, DRIFT.key, "regression:llama:short:tpot"})
+    keys = frozenset({RULE.key, SLOW.key, GONE.key, DRIFT.key, "regression:llama:short:tpot"})
     for beat in range(beats):
         judged = Judged("alive", tuple(found), keys, ())
         await docket.settle(judged, known or Circumstances(), at + EVERY * beat)
@@ -86,17 +96,62 @@ async def test_what_happened_is_told_with_it(store: Store) -> None:
         Event("annotation", AT, AT, "image 0.33 rolled out"),
     )
     docket = Docket("llama", store.outbox, tell)
-    await settle(docket, [DRIFT])
+    await settle(docket, [DRIFT, RULE])
 
-    await settle(docket, [DRIFT, SLOW], AT + 30, Circumstances(events))
+    await settle(docket, [DRIFT, RULE, SLOW], AT + 30, Circumstances(events))
 
     assert [
         [
-            "x 1 → 2",
+            "x 1 → 2 at 2027-01-15 06:00:00 UTC",
             "restart at 2027-01-15 06:55:00 UTC",
-            "annotation at 2027-01-15 08:00:00 UTC: image 0.33 rolled out",
+            "annotation: image 0.33 rolled out at 2027-01-15 08:00:00 UTC",
         ]
     ] == [said["changed"] for said in due(store)]
+
+
+async def test_what_is_near_a_regression_is_told_first(store: Store) -> None:
+    """What changed near a regression's onset comes first and once, then what nobody saw change since the baseline."""
+    began = SLOW.onset or 0.0
+    near = (Near("x 1 → 2", began - 60), Near("restart", began - 90))
+    unseen = replace(DRIFT, key="tuning:llama:y", onset=None, evidence={"change": "y 3 → 4"})
+    slow = replace(SLOW, near=near)
+
+    await settle(
+        Docket("llama", store.outbox, tell),
+        [unseen, replace(DRIFT, onset=began - 60), slow],
+        known=Circumstances((Event("restart", began - 90, began - 90),)),
+    )
+
+    assert [
+        [
+            "x 1 → 2 at 2027-01-15 07:54:00 UTC",
+            "restart at 2027-01-15 07:53:30 UTC",
+            "y 3 → 4 since the baseline",
+        ]
+    ] == [said["changed"] for said in due(store)]
+
+
+async def test_what_is_not_as_in_the_baseline_is_told_in_part(store: Store) -> None:
+    """Of many settings that differ the newest are told."""
+    many = [
+        replace(DRIFT, key=f"tuning:llama:{number}", onset=AT - number, evidence={"change": f"{number} a → b"})
+        for number in range(MOST + 2)
+    ]
+    await settle(Docket("llama", store.outbox, tell), [*many, SLOW])
+
+    assert [[f"{number} a → b" for number in range(MOST)]] == [
+        [line.split(" at ")[0] for line in said["changed"]] for said in due(store)
+    ]
+
+
+async def test_what_came_with_a_setting_is_told_of_it(store: Store) -> None:
+    """A message about a setting says what got slower with it, and not as if that were a change."""
+    grave = replace(DRIFT, severity="warning", near=(Near("short TPOT +14%", AT - 7100),))
+    await settle(Docket("llama", store.outbox, tell), [grave])
+
+    (said,) = due(store)
+    assert ["short TPOT +14% since 2027-01-15 06:01:40 UTC"] == said["came_with"]
+    assert ["x 1 → 2 at 2027-01-15 06:00:00 UTC"] == said["changed"]
 
 
 async def test_information_is_shown_and_not_told(store: Store) -> None:

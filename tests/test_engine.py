@@ -15,18 +15,21 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from examples import AT, baseline, probe
 from sqlalchemy import Engine, create_engine
+from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlmodel import SQLModel
 
 from monitor import store as package
-from monitor.model import Answer, Event, Probe
+from monitor.model import Acceptance, Answer, Event, Probe
 from monitor.store.baselines import Baselines
-from monitor.store.engine import connect, default_url
+from monitor.store.engine import connect, default_url, reason
 from monitor.store.history import History
 from monitor.store.schema import StoreError
 from monitor.store.store import Store
+from monitor.tuning.change import Change
 
 MIGRATIONS = Path(package.__path__[0]) / "migrations"
-HEAD = "0002"
+HEAD = "0004"
+ACCEPTED = (Acceptance("llama", "vllm.version", "0.33", 9.0),)
 
 
 @contextmanager
@@ -73,6 +76,7 @@ def first_version(file: Path) -> None:
         columns = "baseline_id, fact, value, path, why"
         connection.executemany(f"INSERT INTO baseline_fact ({columns}) VALUES (?, ?, ?, ?, ?)", kept)  # noqa: S608 - our own names
         connection.execute("INSERT INTO probe VALUES (1, 'llama', ?, ?)", (AT, json.dumps({**stored, "itls": []})))
+        connection.execute("INSERT INTO fact_change VALUES (1, 'llama', 'vllm.version', 1.0, '0.32', '0.33', 0)")
         connection.execute("INSERT INTO event VALUES (1, 'http://vllm:8000', 'capture', 1.0, 9.0, '')")
 
 
@@ -113,7 +117,7 @@ def test_migrations_make_the_tables_of_the_models(tmp_path: Path) -> None:
 
 
 def test_a_store_of_the_first_version(tmp_path: Path) -> None:
-    """A store that the first version made is upgraded with all it holds, and its baselines can have answers then."""
+    """A store that the first version made is upgraded with all it holds, and keeps answers and acceptances then."""
     file = tmp_path / "monitor.db"
     first_version(file)
     answered = baseline("answered", answers=(Answer("short", "1", "5f1d", (7, 8), ""),))
@@ -121,6 +125,8 @@ def test_a_store_of_the_first_version(tmp_path: Path) -> None:
         assert baseline() == store.baselines.active("http://vllm:8000")
         assert (Probe(AT, "short", "1", "ok"),) == store.history.probes("llama", AT)
         assert (Event("capture", 1.0, 9.0),) == store.history.events("http://vllm:8000", 0.0)
+        assert (Change("vllm.version", "0.32", "0.33", 1.0),) == store.history.past("llama").recent
+        assert ACCEPTED == store.history.accept(["llama"], "vllm.version", 9.0)
         store.baselines.save(answered)
         assert answered == store.baselines.active("http://vllm:8000")
 
@@ -226,7 +232,8 @@ def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
 
 def test_a_folder_is_no_database(tmp_path: Path) -> None:
     """A folder in place of the file is refused."""
-    assert f"store sqlite:///{tmp_path} cannot be used: unable to open database file" == refusal(
+    advice = "name a file in a folder that this user may write, or set another [store] url"
+    assert f"store sqlite:///{tmp_path} cannot be used: unable to open database file; {advice}" == refusal(
         f"sqlite:///{tmp_path}"
     )
 
@@ -261,6 +268,16 @@ def test_an_unusable_url(url: str) -> None:
     assert text.startswith("[store] url is not usable: ")
     assert "secret" not in text
     assert 1 == len(text.splitlines())
+
+
+def test_what_a_database_server_says() -> None:
+    """What a driver says on several lines is one, with what to do: only where the server itself is in the way."""
+    away = OperationalError("SELECT 1", {}, Exception("connection refused\n\tIs the server running?"))
+    taken = IntegrityError("INSERT", {}, Exception("duplicate key"))
+
+    advice = "see that the database server runs and lets this user in, or set another [store] url"
+    assert f"connection refused Is the server running?; {advice}" == reason(away)
+    assert "duplicate key" == reason(taken)
 
 
 OPEN = """

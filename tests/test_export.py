@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,22 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 
 from monitor import catalog
 from monitor.export import LONGEST_VALUE, MOST_NOTES, Board, Periods
-from monitor.model import STATES, Beat, Event, Fact, Judgement, OpenFinding, Reading, Snapshot, State, labels
+from monitor.model import (
+    STATES,
+    Acceptance,
+    Beat,
+    Condition,
+    Event,
+    Fact,
+    Judgement,
+    OpenFinding,
+    Reading,
+    Rule,
+    Ruling,
+    Snapshot,
+    State,
+    labels,
+)
 
 GOLDEN = Path(__file__).parent / "goldens" / "metrics.prom"
 PERIODS = Periods(beat=15.0, probe=60.0, node=20.0)
@@ -52,6 +68,14 @@ VLLM = Snapshot(
 HOST = Snapshot("host", AT, 0.004, OF_HOST, (Fact(catalog.GOVERNOR, "performance", "/sys"),))
 DEAD = Snapshot("vllm", AT, 5.0, error="http://gone:8000 does not answer")
 WAITING = finding("health:gone:waiting", kind="health", severity="info", subject="waiting", group="health:gone")
+
+ACCEPTED = (Acceptance("", "vm.swappiness", "60", AT - 90), Acceptance("llama", "vllm.version", "0.33.0", AT - 30))
+RULE = Rule("host.swappiness", "host", Condition("vm.swappiness", "at most", ("1",)), (), "info", "why", "fix", "guide")
+RULINGS = (
+    Ruling(RULE, "mismatch", "60"),
+    Ruling(replace(RULE, id="host.thp"), "match", "never"),
+    Ruling(replace(RULE, id="host.epp"), "unreadable", why="no cpufreq here"),
+)
 
 Series = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
@@ -100,9 +124,8 @@ def full(board: Board) -> Board:
     """Give a board that shows every family there is: a watched server, one that is gone, and the node."""
     warm = probe(profile="warm", cold_ttft=0.25, tpot=None, itls=(), output_tokens=2)
     events = (note("driver update", AT - 60), Event("restart", AT - 30, AT - 30), Event("mute", AT - 60, AT + 60))
-    board.show(
-        beat(probes=(probe(), warm), state="alive", events=events, muted_until=AT + 60, restarted=True), stored=True
-    )
+    watched = beat(probes=(probe(), warm), state="alive", events=events, muted_until=AT + 60, restarted=True)
+    board.show(replace(watched, rulings=RULINGS, accepted=ACCEPTED), stored=True)
     gone = OpenFinding(WAITING, AT, AT)
     seen = (Reading(catalog.VLLM_UP, 0.0, AT),)
     board.show(
@@ -223,7 +246,7 @@ def test_node_scope_has_no_target(full: Board) -> None:
     }
 
     collector = {"collector_success", "collector_duration_seconds", "collector_last_success_timestamp_seconds"}
-    own = {"build_info", "loop_lag_seconds", "deliveries_pending", "fact_info"}
+    own = {"build_info", "loop_lag_seconds", "deliveries_pending", "fact_info", "fact_accepted_timestamp_seconds"}
     assert {*of_host, *collector, *own} == found
 
 
@@ -456,3 +479,22 @@ def test_counters_go_on(board: Board) -> None:
         value(f"{catalog.CANARY_TTFT}_bucket", le="0.05"),
         value(f"{catalog.CANARY_TTFT}_bucket", le="0.03"),
     )
+
+
+def test_what_is_accepted_is_shown_once(board: Board) -> None:
+    """When a setting was accepted is shown, of the node's settings once though each target's beat knows it."""
+    older, newer = (Acceptance("", "vm.swappiness", "60", at) for at in (AT - 90, AT - 30))
+    board.show(beat(accepted=(older,)), stored=True)
+    board.show(beat(target="qwen", accepted=(newer, Acceptance("qwen", "vllm.version", "2", AT))), stored=True)
+
+    assert {
+        (("fact", "vm.swappiness"),): AT - 30,
+        (("fact", "vllm.version"), ("target", "qwen")): AT,
+    } == {pairs: value for (name, pairs), value in series(board).items() if name == catalog.FACT_ACCEPTED}
+
+
+def test_rules_are_shown_as_they_fare(full: Board) -> None:
+    """A rule that is met is 1, one that is not is 0, and one that cannot be read is absent."""
+    shown = {dict(pairs)["rule"]: value for (name, pairs), value in series(full).items() if name == catalog.RULE_MATCH}
+
+    assert {"host.swappiness": 0.0, "host.thp": 1.0} == shown

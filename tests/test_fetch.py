@@ -1,6 +1,7 @@
 """How a server is reached: through a socket, over TLS with one's own authority; each failure in words that help."""
 
 import asyncio
+import socket
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -188,6 +189,14 @@ async def test_alerts_of_tls(reason: str, words: str) -> None:
     error.__cause__ = cause
 
     assert f"http://x does not answer: {words}" == str(await fail(error))
+
+
+async def test_a_name_that_is_not_known() -> None:
+    """A name for which there is no address is told as such, whatever the resolver says of it."""
+    error = httpx.ConnectError("All connection attempts failed")
+    error.__cause__ = socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    assert "http://x does not answer: its name is not known here (Name or service not known)" == str(await fail(error))
 
 
 async def test_a_host_that_cannot_be_reached() -> None:

@@ -28,7 +28,6 @@ from monitor.serve import _held, pulse, tell
 from monitor.settings import Target
 from monitor.store.history import EVERYWHERE
 from monitor.store.store import Store
-from monitor.tuning.drift import Change
 
 NOWHERE = "http://127.0.0.1:9"
 ASK = {"model": "tiny", "messages": [{"role": "user", "content": "hello"}]}
@@ -203,7 +202,7 @@ async def test_facts_are_stored_when_they_change(tmp_path: Path) -> None:
         await here.beat()
         changes = here.store.history.changes(NAME, 0.0)
 
-    assert (Change(catalog.VERSION, "0.32.0", "0.33.0"),) == changes
+    assert [(catalog.VERSION, "0.32.0", "0.33.0")] == [(one.fact, one.before, one.after) for one in changes]
 
 
 async def test_node_looks_and_stores_facts(tmp_path: Path) -> None:
@@ -223,7 +222,10 @@ async def test_node_looks_and_stores_facts(tmp_path: Path) -> None:
 
     assert [("host", True), ("broken", False)] == [(one.source, one.ok) for one in snapshots]
     assert "ZeroDivisionError" in snapshots[1].error
-    assert (Change(catalog.SWAPPINESS_FACT, "60", "10"),) == store.history.changes(NODE, 0.0)
+    changes = store.history.changes(NODE, 0.0)
+    assert [(catalog.SWAPPINESS_FACT, "60", "10")] == [(one.fact, one.before, one.after) for one in changes]
+    assert node.past() == store.history.past(NODE)
+    assert changes == node.past().recent
     store.close()
 
 
@@ -516,8 +518,8 @@ async def test_what_happened_is_told(tmp_path: Path) -> None:
         told = [line.split(" at ")[0] for line in hook.got[0]["changed"]]
 
     assert restarted.restarted
-    assert ["annotation", "restart"] == [event.kind for event in lost.events] == told
-    assert hook.got[0]["changed"][0].endswith(": image 0.33 rolled out")
+    assert ["annotation", "restart"] == [event.kind for event in lost.events]
+    assert ["annotation: image 0.33 rolled out", "restart"] == told
 
 
 @pytest.mark.parametrize("scope", ["the target's", EVERYWHERE])

@@ -1,29 +1,42 @@
+"""The node's files: what each tree gives, and what is said of files that are missing, forbidden or wrong."""
+
 import json
 import math
 import os
 import shutil
-import tempfile
+import sys
 from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+from goldens import compare
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor import catalog
-from monitor.collect.host import Roots, look
+from monitor.collect.host.look import Roots, look
+from monitor.collect.host.numa import MOST_ACCELERATORS
+from monitor.collect.host.state import MOST_PROCESSES
 from monitor.model import Fact, Reading
 
 TREES = Path(__file__).parent / "captures" / "host"
 NAMES = sorted(path.name for path in TREES.iterdir() if path.is_dir())
 FILES = sorted(str(path.relative_to(TREES)) for path in TREES.rglob("*") if path.is_file() and path.parent != TREES)
+KINDS = sorted({file.partition("/")[2]: file for file in FILES}.values())
+"""One file of each path: the trees have most in common."""
 CPU = "sys/devices/system/cpu"
+PCI = "sys/bus/pci/devices"
+SWAPS = "Filename Type Size Used Priority\n"
 NODE = "sys/devices/system/node"
 
 
 def seen(tree: Path) -> tuple[tuple[Reading, ...], dict[str, Fact]]:
-    readings, facts = look(Roots(tree / "proc", tree / "sys"), 1000.0)
+    readings, facts = look(Roots(tree / "proc", tree / "sys", tree / "dev"), 1000.0)
     return readings, {fact.name: fact for fact in facts}
+
+
+def value(tree: Path, name: str) -> str | None:
+    return seen(tree)[1][name].value
 
 
 def amounts(tree: Path, metric: str) -> dict[str, float]:
@@ -43,20 +56,16 @@ def tuned(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("name", NAMES)
 def test_golden(name: str) -> None:
     """Each captured tree gives exactly the readings and facts of its golden."""
-    readings, facts = look(Roots(TREES / name / "proc", TREES / name / "sys"), 1000.0)
-    found = {"readings": [asdict(r) for r in readings], "facts": [asdict(f) for f in facts]}
-    text = json.dumps(found, indent=1) + "\n"
-    golden = TREES / f"{name}.json"
-    if os.environ.get("MONITOR_TEST_GOLDENS") == "1":
-        golden.write_text(text)
-    assert golden.read_text() == text
+    readings, facts = seen(TREES / name)
+    found = {"readings": [asdict(one) for one in readings], "facts": [asdict(one) for one in facts.values()]}
+    compare(TREES / f"{name}.json", json.dumps(found, indent=1) + "\n")
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_same_facts_everywhere(name: str) -> None:
     """Every fact is told on every node: with a value, or with why there is none."""
     _, facts = seen(TREES / name)
-    assert {"cpu", "vm", "kernel", "thp", "numa"} == {fact.split(".")[0] for fact in facts}
+    assert {"cpu", "vm", "kernel", "thp", "numa", "pci", "irq"} == {fact.split(".")[0] for fact in facts}
     assert set(seen(TREES / "ascend-tuned")[1]) == set(facts)
     assert all((fact.value is None) == bool(fact.why) for fact in facts.values())
     assert all(fact.path.startswith(("/proc/", "/sys/")) for fact in facts.values())
@@ -72,17 +81,25 @@ def test_readings_fit_the_catalogue(name: str) -> None:
     assert len({(r.metric, r.labels) for r in readings}) == len(readings)
 
 
+@pytest.fixture(scope="module")
+def forest(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return Path(shutil.copytree(TREES, tmp_path_factory.mktemp("host") / "trees"))
+
+
 @settings(deadline=None, max_examples=300)
 @given(file=st.sampled_from(FILES), content=st.binary(max_size=64) | st.text("0189-,\n []:cpusome=").map(str.encode))
-def test_garbage_never_raises(file: str, content: bytes) -> None:
+def test_garbage_never_raises(forest: Path, file: str, content: bytes) -> None:
     """Whatever bytes a file holds, a look succeeds, tells every fact, and all its numbers are finite."""
     name, _, _ = file.partition("/")
-    with tempfile.TemporaryDirectory() as folder:
-        tree = Path(shutil.copytree(TREES / name, Path(folder) / name))
-        (tree.parent / file).write_bytes(content)
-        readings, facts = seen(tree)
+    before = (forest / file).read_bytes()
+    (forest / file).write_bytes(content)
+    try:
+        readings, facts = seen(forest / name)
+    finally:
+        (forest / file).write_bytes(before)
     assert all(math.isfinite(reading.value) and reading.value >= 0 for reading in readings)
     assert set(seen(TREES / name)[1]) == set(facts)
+    assert all((fact.value is None) == bool(fact.why) for fact in facts.values())
 
 
 @pytest.mark.parametrize("content", ["", "\n", "lots\n", "60 60\n", "6e1\n", "nan\n", "9" * 400])
@@ -94,7 +111,7 @@ def test_malformed_number(tuned: Path, content: str) -> None:
     assert amounts(tuned, catalog.SWAPPINESS) == {}
 
 
-@pytest.mark.parametrize("file", FILES)
+@pytest.mark.parametrize("file", KINDS)
 def test_directory_or_loop_in_place_of_a_file(tmp_path: Path, file: str) -> None:
     """A file that the system refuses to read costs what it holds, and says why; the rest of the look stands."""
     name, _, rest = file.partition("/")
@@ -135,9 +152,187 @@ def test_disagreeing_governors(tuned: Path) -> None:
 
 
 def test_unread_cpu_is_not_agreement(tuned: Path) -> None:
-    """A governor is never told for all CPUs if one of them could not be read."""
+    """A governor is not told if one CPU's could not be read, and how many that are is."""
     (tuned / CPU / "cpu3/cpufreq/scaling_governor").unlink()
-    assert seen(tuned)[1]["cpu.governor"].value == "performance=3"
+    found = seen(tuned)[1]["cpu.governor"]
+    assert found.value is None
+    assert found.why == "1 of 4 CPUs: no cpufreq here: a virtual machine, or frequency is managed by firmware"
+    assert amounts(tuned, catalog.GOVERNOR_CPUS) == {"performance": 3}
+
+
+@pytest.mark.parametrize(
+    ("driver", "epp", "decides"),
+    [
+        ("intel_pstate", "balance_performance", "epp"),
+        ("amd-pstate-epp", "128", "epp"),
+        ("intel_pstate", "", "governor"),  # a CPU without HWP
+        ("intel_cpufreq", "balance_performance", "governor"),
+        ("acpi-cpufreq", "", "governor"),
+    ],
+)
+def test_what_decides_the_clock(tuned: Path, driver: str, epp: str, decides: str) -> None:
+    """An energy preference decides only where an active driver has one; elsewhere the governor does."""
+    put(tuned, f"{CPU}/cpu0/cpufreq/scaling_driver", driver)
+    for cpu in range(4) if epp else ():
+        put(tuned, f"{CPU}/cpu{cpu}/cpufreq/energy_performance_preference", epp)
+    facts = seen(tuned)[1]
+    assert (decides, epp or "none") == (facts["cpu.scaling"].value, facts["cpu.epp"].value)
+
+
+def test_preference_partly_read(tuned: Path) -> None:
+    """Where an active driver's preference is known of some CPUs only, it is not known what decides."""
+    put(tuned, f"{CPU}/cpu0/cpufreq/scaling_driver", "intel_pstate")
+    put(tuned, f"{CPU}/cpu0/cpufreq/energy_performance_preference", "performance")
+    facts = seen(tuned)[1]
+    assert (None, "3 of 4 CPUs: the cpufreq driver has none") == (facts["cpu.epp"].value, facts["cpu.epp"].why)
+    assert (None, facts["cpu.epp"].why) == (facts["cpu.scaling"].value, facts["cpu.scaling"].why)
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "turbo"),
+    [
+        ("intel_pstate/no_turbo", "0", "on"),
+        ("intel_pstate/no_turbo", "1", "off"),
+        ("cpufreq/boost", "1", "on"),
+        ("cpufreq/boost", "0", "off"),
+        ("cpufreq/boost", "2", None),
+        ("cpufreq/other", "1", "none"),
+    ],
+)
+def test_turbo(tuned: Path, file: str, content: str, turbo: str | None) -> None:
+    """Turbo is told from whichever switch the driver has; a driver without one has none."""
+    put(tuned, f"{CPU}/{file}", content)
+    assert turbo == value(tuned, "cpu.turbo")
+
+
+def states(tree: Path, cpu: int, *latencies: str, off: str = "0") -> None:
+    (tree / CPU / "cpuidle/current_driver").unlink(missing_ok=True)
+    for number, latency in enumerate(latencies):
+        put(tree, f"{CPU}/cpu{cpu}/cpuidle/state{number}/latency", latency)
+        put(tree, f"{CPU}/cpu{cpu}/cpuidle/state{number}/disable", off)
+
+
+def test_deepest_idle_state(tuned: Path) -> None:
+    """The deepest idle state that any CPU may enter counts; one that is disabled does not."""
+    for cpu in range(4):
+        states(tuned, cpu, "0", "2", "170")
+    assert "170" == value(tuned, "cpu.idle_exit_us")
+    for cpu in range(3):
+        put(tuned, f"{CPU}/cpu{cpu}/cpuidle/state2/disable", "1")
+    assert "170" == value(tuned, "cpu.idle_exit_us")
+    put(tuned, f"{CPU}/cpu3/cpuidle/state2/disable", "1")
+    assert "2" == value(tuned, "cpu.idle_exit_us")
+    for cpu in range(4):
+        states(tuned, cpu, "0", "2", "170", off="1")
+    assert "0" == value(tuned, "cpu.idle_exit_us")
+
+
+@pytest.mark.parametrize(("limit", "deepest"), [(2_000_000_000, "170"), (170, "170"), (169, "2"), (0, "0")])
+def test_latency_that_programs_ask_for(tuned: Path, limit: int, deepest: str) -> None:
+    """States beyond the latency that programs ask for are not entered."""
+    for cpu in range(4):
+        states(tuned, cpu, "0", "2", "170")
+    (tuned / "dev").mkdir()
+    (tuned / "dev/cpu_dma_latency").write_bytes(limit.to_bytes(4, sys.byteorder, signed=True))
+    assert deepest == value(tuned, "cpu.idle_exit_us")
+
+
+def test_idle_states_untold(tuned: Path) -> None:
+    """A kernel without idle driver has no such states; if one CPU's cannot be read, nothing is told."""
+    assert "none" == value(tuned, "cpu.idle_exit_us")
+    for cpu in range(3):
+        states(tuned, cpu, "0", "2")
+    found = seen(tuned)[1]["cpu.idle_exit_us"]
+    assert (None, "no idle states are told: is /sys of the host mounted here?") == (found.value, found.why)
+    states(tuned, 3, "soon")
+    found = seen(tuned)[1]["cpu.idle_exit_us"]
+    assert (None, "unexpected content") == (found.value, found.why)
+
+
+@pytest.mark.parametrize(
+    ("content", "swap"),
+    [
+        (SWAPS, "none"),
+        (f"{SWAPS}/dev/dm-1 partition 4194300 0 -2\n", "unused"),
+        (f"{SWAPS}/dev/dm-1 partition 4194300 0 -2\n/a\\040b file 1020 4 5\n", "used"),
+        ("", None),
+        (f"{SWAPS}/dev/dm-1 partition\n", None),
+    ],
+)
+def test_swap(tuned: Path, content: str, swap: str | None) -> None:
+    """Swap is told as there being none, none of it in use, or some."""
+    put(tuned, "proc/swaps", content)
+    assert swap == value(tuned, "vm.swap")
+
+
+def test_irqbalance(tuned: Path) -> None:
+    """A daemon is told to run or to be absent only where the host's processes are seen."""
+    assert "absent" == value(tuned, "irq.irqbalance")
+    put(tuned, "proc/77/comm", "irqbalance\n")
+    assert "running" == value(tuned, "irq.irqbalance")
+    put(tuned, "proc/2/comm", "sleep\n")
+    found = seen(tuned)[1]["irq.irqbalance"]
+    assert found.value is None
+    assert "mount /proc of the host" in found.why
+
+
+def test_more_processes_than_are_looked_at(tuned: Path) -> None:
+    """A daemon that could be among the processes that were not looked at is not said to be absent."""
+    for pid in range(3, MOST_PROCESSES + 3):
+        (tuned / f"proc/{pid}").mkdir(exist_ok=True)
+    found = seen(tuned)[1]["irq.irqbalance"]
+    assert (None, f"not among the {MOST_PROCESSES} processes that were looked at") == (found.value, found.why)
+
+
+def device(tree: Path, address: str, vendor: str, kind: str, node: str = "0\n") -> None:
+    for name, content in (("vendor", vendor), ("class", kind), ("numa_node", node)):
+        put(tree, f"{PCI}/{address}/{name}", content)
+
+
+def test_accelerators(tuned: Path) -> None:
+    """Accelerators are told by NUMA node; other things of the same vendors are none."""
+    shutil.rmtree(tuned / PCI)
+    device(tuned, "0000:05:00.0", "0x19e5", "0x030000")
+    device(tuned, "0000:06:00.0", "0x10de", "0x068000")
+    device(tuned, "0000:07:00.0", "0x1f1c", "0x060400")
+    assert "none" == value(tuned, "pci.accelerators")
+    device(tuned, "0000:c1:00.0", "0x19e5", "0x120000", "1\n")
+    device(tuned, "0000:81:00.0", "0x10de", "0x030000", "1\n")
+    device(tuned, "0000:21:00.0", "0x1f1c", "0x040000", "0\n")
+    device(tuned, "0002:01:00.0", "0x10de", "0x030200", "-1\n")
+    device(tuned, "not-an-address", "0x10de", "0x030200")
+    found = "-1=0002:01:00.0;0=0000:21:00.0;1=0000:81:00.0,0000:c1:00.0"
+    assert found == value(tuned, "pci.accelerators")
+    (tuned / PCI / "0000:21:00.0/numa_node").unlink()
+    (tuned / PCI / "0000:81:00.0/vendor").unlink()  # just unplugged
+    assert "-1=0000:21:00.0,0002:01:00.0;1=0000:c1:00.0" == value(tuned, "pci.accelerators")
+
+
+@pytest.mark.parametrize("name", ["vendor", "class", "numa_node"])
+def test_accelerator_unread(tuned: Path, name: str) -> None:
+    """If what a device is, or where, cannot be read, no accelerator is told."""
+    put(tuned, f"{PCI}/0000:81:00.0/{name}", "?\n")
+    expected = Fact("pci.accelerators", None, f"/{PCI}/0000:81:00.0/{name}", "unexpected content")
+    assert expected == seen(tuned)[1]["pci.accelerators"]
+
+
+def test_too_many_accelerators(tuned: Path) -> None:
+    """A list that would not end is not told."""
+    for number in range(MOST_ACCELERATORS + 1):
+        device(tuned, f"0000:{number:02x}:00.1", "0x19e5", "0x120000")
+    assert seen(tuned)[1]["pci.accelerators"].why == f"more than {MOST_ACCELERATORS} accelerators"
+
+
+def test_mitigations(tuned: Path) -> None:
+    """What the kernel works around is named; what the CPU does not suffer from, or suffers, is not."""
+    assert "spec_store_bypass,spectre_v1" == value(tuned, "cpu.mitigations")
+    put(tuned, f"{CPU}/vulnerabilities/itlb_multihit", "KVM: Mitigation: VMX disabled\n")
+    assert "itlb_multihit,spec_store_bypass,spectre_v1" == value(tuned, "cpu.mitigations")
+    for name in ("itlb_multihit", "spec_store_bypass", "spectre_v1"):
+        put(tuned, f"{CPU}/vulnerabilities/{name}", "Vulnerable\n")
+    assert "none" == value(tuned, "cpu.mitigations")
+    put(tuned, f"{CPU}/vulnerabilities/mds", "\0")
+    assert value(tuned, "cpu.mitigations") is None
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,8 @@ from examples import AT, baseline
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.importers.own import FORMAT, FileError, read, write
+from monitor.importers.own import FORMAT, read, write
+from monitor.importers.reading import FileError
 from monitor.model import Answer, Baseline, Context, Fact, Series
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12)

@@ -72,15 +72,17 @@ def test_taken_port_is_told(tmp_path: Path) -> None:
     assert f"monitor: --web.listen-address {address}: Address already in use; choose another address\n" == ended.stderr
 
 
-def test_unreadable_key_is_told(tmp_path: Path) -> None:
-    """A key file that is not there is one line and exit code 2, before anything starts."""
+@pytest.mark.parametrize("setting", ["api_key_file", "ca_file"])
+def test_an_unreadable_file_is_told(setting: str, tmp_path: Path) -> None:
+    """A file of a key or a certificate that is not there is one line and exit code 2, before anything starts."""
     path = config(tmp_path, extra="")
-    path.write_text(path.read_text().replace("[heartbeat]", 'api_key_file = "/nowhere/key"\n[heartbeat]'))
+    text = path.read_text().replace("http:", "https:").replace("[heartbeat]", f'{setting} = "/nowhere/x"\n[heartbeat]')
+    path.write_text(text)
 
-    ended = run("serve", "--config", str(path))
+    ended = run("serve", "--config", str(path), "--web.listen-address", "127.0.0.1:0")
 
-    assert 2 == ended.returncode
-    assert ended.stderr.startswith("monitor: api_key_file /nowhere/key")
+    assert (2, 1) == (ended.returncode, len(ended.stderr.splitlines()))
+    assert ended.stderr.startswith(f"monitor: {setting} /nowhere/x: ")
 
 
 def test_shadow_with_sinks_is_told(tmp_path: Path) -> None:

@@ -79,9 +79,8 @@ def test_readings_fit_the_catalogue(name: str) -> None:
     for reading in found:
         assert sorted(catalog.METRICS[reading.metric].labels) == [key for key, _ in reading.labels]
         assert ("sophgo", 7.0) == (dict(reading.labels)["vendor"], reading.at)
-    assert [catalog.SOPHGO_DEVICES, catalog.SOPHGO_DRIVER, catalog.SOPHGO_HEALTH, catalog.SOPHGO_LINKS] == [
-        fact.name for fact in told
-    ]
+    names = ["sophgo.devices", "sophgo.driver", "sophgo.health", "sophgo.links", "sophgo.throttle"]
+    assert names == [fact.name for fact in told]
     assert all((fact.value is None) == bool(fact.why) for fact in told)
 
 
@@ -221,6 +220,24 @@ def test_links_between_chips() -> None:
     assert "[[0,1],[1,0]]" == facts(told)[catalog.SOPHGO_LINKS].value
     assert 120 == len(facts(long)[catalog.SOPHGO_LINKS].value or "")
     assert "the tool does not tell it" == facts(document({}))[catalog.SOPHGO_LINKS].why
+
+
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [
+        ({"tpu_util": "50%", "currclk": "900M", "maxclk": "1000M"}, 1.0),
+        ({"tpu_util": "99%", "currclk": "1000M", "maxclk": "1000M"}, 0.0),
+        ({"tpu_util": "49%", "currclk": "900M", "maxclk": "1000M"}, None),
+        ({"tpu_util": "99%", "currclk": "900M"}, None),
+        ({"tpu_util": "99%", "currclk": "900M", "maxclk": "1000M", "status": "Fault"}, None),
+    ],
+)
+def test_clock_held_down_at_work(told: dict[str, Any], expected: float | None) -> None:
+    """A clock below the highest is throttling only where the chip works: an idle one's, or a faulted one's, is not."""
+    words = {1.0: "clock", 0.0: "none", None: None}
+
+    assert expected == readings(document(told)).get((catalog.DEVICE_THROTTLED, "0"))
+    assert words[expected] == facts(document(told, {}))[catalog.SOPHGO_THROTTLE].value
 
 
 def test_memory_by_another_name() -> None:

@@ -14,13 +14,27 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor import catalog
-from monitor.model import Answer, Baseline, Context, Event, Fact, Finding, Load, Probe, Reading, Series, labels
+from monitor.model import (
+    Acceptance,
+    Answer,
+    Baseline,
+    Context,
+    Event,
+    Fact,
+    Finding,
+    Load,
+    Near,
+    Probe,
+    Reading,
+    Series,
+    labels,
+)
 from monitor.store.baselines import BaselineInfo
 from monitor.store.history import EVERYWHERE
 from monitor.store.outbox import Due, Outgoing
 from monitor.store.schema import StoreError
 from monitor.store.store import Store
-from monitor.tuning.drift import Change
+from monitor.tuning.change import Change, Past
 
 MODEL = Fact(catalog.MODEL, "tiny", "/v1/models")
 SAMPLES = (
@@ -200,9 +214,10 @@ def test_changes_since_a_moment(store: Store) -> None:
     store.history.note_facts("node", [Fact(catalog.KERNEL, "5.10")], AT)
     store.history.note_facts("node", [Fact(catalog.KERNEL, "6.6")], AT + 3)
 
-    assert (Change("vllm.model", "small", "big"), Change("vllm.model", "big", "huge")) == store.history.changes(
-        "llama", AT + 2
-    )
+    assert (
+        Change("vllm.model", "small", "big", AT + 2),
+        Change("vllm.model", "big", "huge", AT + 3),
+    ) == store.history.changes("llama", AT + 2)
 
 
 def test_unreadable_is_no_change(store: Store) -> None:
@@ -211,6 +226,104 @@ def test_unreadable_is_no_change(store: Store) -> None:
         store.history.note_facts("llama", [replace(MODEL, value=value)], AT + offset)
 
     assert () == store.history.changes("llama", 0.0)
+
+
+def noted(store: Store, *values: str | None, scope: str = "llama") -> None:
+    """Note a fact's values, a second apart."""
+    for offset, value in enumerate(values):
+        store.history.note_facts(scope, [replace(MODEL, value=value)], AT + offset)
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (("tiny",), Change(catalog.MODEL, None, "tiny", AT)),
+        (("tiny", "big"), Change(catalog.MODEL, "tiny", "big", AT + 1)),
+        (("tiny", "big", None, "big"), Change(catalog.MODEL, "tiny", "big", AT + 1)),
+        (("tiny", "big", None), Change(catalog.MODEL, "tiny", "big", AT + 1)),
+        (("tiny", None, "big"), Change(catalog.MODEL, "tiny", "big", AT + 2)),
+        (("tiny", "big", "tiny"), Change(catalog.MODEL, "big", "tiny", AT + 2)),
+        ((None, "tiny"), Change(catalog.MODEL, None, "tiny", AT + 1)),
+    ],
+)
+def test_since_when_a_fact_is_as_it_is(store: Store, values: tuple[str | None, ...], expected: Change) -> None:
+    """It is known when a fact took its last known value, from which, and that being unreadable is no change."""
+    noted(store, *values)
+    noted(store, "other", scope="qwen")
+
+    changes = [] if expected.before is None else [expected]
+    assert {catalog.MODEL: expected} == store.history.past("llama").last
+    assert changes == [*store.history.past("llama").recent][-1:]
+
+
+def test_of_a_fact_never_readable_nothing_is_known(store: Store) -> None:
+    """Where no value was ever known, there is no moment, and nothing to accept."""
+    noted(store, None)
+
+    assert Past() == store.history.past("llama")
+    assert () == store.history.noted()
+    assert () == store.history.accept(["llama"], catalog.MODEL, AT)
+
+
+def test_since_survives_forgetting(store: Store) -> None:
+    """However long ago: from what and when a fact took its value stays known, also while it is unreadable."""
+    noted(store, "tiny", "big", None)
+
+    store.history.prune(AT + 1e6)
+
+    assert {catalog.MODEL: Change(catalog.MODEL, "tiny", "big", AT + 1)} == store.history.past("llama").last
+
+
+def test_accept_takes_the_last_known_value(store: Store) -> None:
+    """What is accepted is the last value known, in the scopes asked for only."""
+    noted(store, "tiny", "big", None)
+    noted(store, "big", scope="qwen")
+
+    made = store.history.accept(["llama", ""], catalog.MODEL, AT + 9)
+
+    assert (Acceptance("llama", catalog.MODEL, "big", AT + 9),) == made == store.history.accepted(["", "llama", "qwen"])
+    assert () == store.history.accepted(["qwen"])
+
+
+def test_one_value_of_a_fact_is_accepted(store: Store) -> None:
+    """Accepting another value takes the place of the one before; another fact's stays."""
+    noted(store, "tiny")
+    store.history.note_facts("llama", [Fact(catalog.VERSION, "1")], AT)
+    store.history.accept(["llama"], catalog.MODEL, AT)
+    store.history.accept(["llama"], catalog.VERSION, AT)
+    noted(store, "big")
+
+    store.history.accept(["llama"], catalog.MODEL, AT + 9)
+
+    assert [("big", AT + 9), ("1", AT)] == [(one.value, one.at) for one in store.history.accepted(["llama"])]
+
+
+def test_withdrawn(store: Store) -> None:
+    """What is withdrawn is accepted no more, and it is told what was."""
+    noted(store, "tiny")
+    made = store.history.accept(["llama"], catalog.MODEL, AT)
+
+    assert [made, ()] == [store.history.withdraw(["llama"], catalog.MODEL) for _ in range(2)]
+    assert () == store.history.accepted(["llama"])
+
+
+def test_prune_keeps_what_is_accepted(store: Store) -> None:
+    """An accepted value stays accepted however long it is in force, and through values that come after."""
+    noted(store, "tiny")
+    made = store.history.accept(["llama"], catalog.MODEL, AT)
+    noted(store, "big", "huge")
+
+    store.history.prune(AT + 1e6)
+
+    assert made == store.history.accepted(["llama"])
+
+
+def test_noted(store: Store) -> None:
+    """The facts of which anything is known are named with their scopes, each once."""
+    noted(store, "tiny", "big")
+    store.history.note_facts("", [Fact(catalog.KERNEL, "6.6"), Fact(catalog.EPP, None, why="none")], AT)
+
+    assert {("llama", catalog.MODEL), ("", catalog.KERNEL)} == set(store.history.noted())
 
 
 def test_pause_holds_one_endpoint_until_its_moment(store: Store) -> None:
@@ -312,7 +425,7 @@ def test_prune_keeps_what_is_not_over(store: Store) -> None:
 
     store.history.note_facts("llama", [replace(MODEL, value="huge")], AT + 1e5)
     assert baseline() == store.baselines.get("good-day")
-    assert (Change("vllm.model", "big", "huge"),) == store.history.changes("llama", 0.0)
+    assert (Change("vllm.model", "big", "huge", AT + 1e5),) == store.history.changes("llama", 0.0)
     assert store.history.events(ENDPOINT, AT + 1e5)
     assert (open_finding(),) == store.outbox.open_findings("llama")
     assert [("team", "late")] == due(store, AT + 1e5)
@@ -331,7 +444,8 @@ def test_prune_keeps_the_moment_itself(store: Store, file: Path) -> None:
 
 def test_open_findings_round_trip(store: Store) -> None:
     """What is open comes back exactly as it was settled, of one target only."""
-    plain = Finding("health:llama:canary", "health", "critical", "canary", "health:llama", "s", "r", 0.0)
+    near = (Near("vm.swappiness 0 → 60", AT - 60), Near("restart", AT - 90))
+    plain = Finding("health:llama:canary", "health", "critical", "canary", "health:llama", "s", "r", 0.0, near=near)
     store.outbox.settle("llama", [opened(), opened(plain)], (), AT)
     store.outbox.settle("other", [opened(finding("regression:other:short:ttft"))], (), AT)
 

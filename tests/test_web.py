@@ -6,13 +6,26 @@ from typing import Any
 
 import httpx
 import pytest
-from examples import AT, open_finding, probe
+from examples import AT, baseline, finding, open_finding, probe
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from monitor import catalog
 from monitor.export import Board, Periods
-from monitor.model import STATES, Beat, Event, Judgement, Reading, Snapshot, State
+from monitor.model import (
+    STATES,
+    Acceptance,
+    Beat,
+    Condition,
+    Event,
+    Judgement,
+    Near,
+    Reading,
+    Rule,
+    Ruling,
+    Snapshot,
+    State,
+)
 from monitor.web.app import create_app
 from monitor.web.status import MOST_EVENTS
 
@@ -226,3 +239,130 @@ async def test_metrics_have_names_for_people(board: Board, client: httpx.AsyncCl
     assert ["ITL max", "warm / cold TTFT"] == [one["title"] for one in document["judgements"]]
     assert "<th>ITL max, stall</th><td>1.50 of the baseline</td>" in page
     assert '<th>warm / cold TTFT, warm</th><td><span class="dim">not judged: no probes yet</span></td>' in page
+
+
+WANTED = Condition("vm.swappiness", "at most", ("1",))
+RULE = Rule("host.swappiness", "host", WANTED, (), "warning", "Why.", "Fix.", "ascend 5.2")
+RULINGS = (
+    Ruling(replace(RULE, id="host.thp"), "match", "never", "/sys/thp"),
+    Ruling(replace(RULE, id="host.epp"), "unreadable", path="/sys/epp", why="no cpufreq"),
+    Ruling(replace(RULE, id="ascend.x"), "elsewhere"),
+    Ruling(replace(RULE, id="host.zone", ask=replace(WANTED, fact="vm.zone")), "mismatch", "7"),
+    Ruling(RULE, "mismatch", "<60>", "/proc/sys/vm/swappiness"),
+    Ruling(replace(RULE, id="host.governor"), "unreadable", path="/sys/governor", why="no cpufreq"),
+)
+DRIFT = open_finding(
+    finding(
+        "tuning:llama:cpu.governor",
+        kind="tuning",
+        subject="cpu.governor",
+        remedy="restore it",
+        onset=AT - 60,
+        observed="powersave",
+        expected="performance",
+        evidence={"change": "cpu.governor performance → <powersave>"},
+        near=(Near("short TPOT +14%", AT - 30),),
+    )
+)
+OPEN_RULE = open_finding(finding("rule:llama:host.swappiness", kind="tuning", subject="host.swappiness", onset=None))
+SLOW = open_finding(finding(near=(Near("cpu.governor performance → <powersave>", AT - 60),)))
+TUNED: dict[str, Any] = {
+    "rulings": RULINGS,
+    "open": (SLOW, DRIFT, OPEN_RULE),
+    "accepted": (Acceptance("", "vm.zone", "7", AT - 90), Acceptance("llama", "vllm.version", "<i>", AT - 30)),
+    "baseline": baseline(),
+}
+
+
+async def tuning_told(client: httpx.AsyncClient) -> Any:
+    return (await client.get("/api/v1/tuning")).json()["targets"]
+
+
+async def test_tuning_is_told(board: Board, client: httpx.AsyncClient) -> None:
+    """Each rule that applies is told with what it wants, what is and what to do, the gravest trouble first; what
+    differs from the baseline with since when and what came with it; and what is accepted.
+    """
+    board.show(beat(**TUNED), stored=True)
+    told, unseen = await tuning_told(client)
+
+    assert ("llama", "good-day", AT) == (told["target"], told["baseline"], told["at"])
+    assert {"match": 1, "mismatch": 1, "unreadable": 2, "accepted": 1} == told["counts"]
+    assert ["host.swappiness", "host.zone", "host.epp", "host.governor", "host.thp"] == [
+        one["rule"] for one in told["rules"]
+    ]
+    assert {
+        "rule": "host.swappiness",
+        "fact": "vm.swappiness",
+        "expected": "at most 1",
+        "actual": "<60>",
+        "outcome": "mismatch",
+        "severity": "warning",
+        "path": "/proc/sys/vm/swappiness",
+        "why": "Why.",
+        "fix": "Fix.",
+        "guide": "ascend 5.2",
+        "needs": "",
+        "accepted": False,
+        "since": None,
+        "since_utc": None,
+        "came_with": [],
+    } == told["rules"][0]
+    assert [None, "no cpufreq"] == [told["rules"][2][key] for key in ("actual", "needs")]
+    assert [
+        {
+            "fact": "cpu.governor",
+            "expected": "performance",
+            "actual": "powersave",
+            "change": "cpu.governor performance → <powersave>",
+            "severity": "warning",
+            "fix": "restore it",
+            "since": AT - 60,
+            "since_utc": "2027-01-15 07:59:00 UTC",
+            "came_with": [{"what": "short TPOT +14%", "at": AT - 30, "at_utc": "2027-01-15 07:59:30 UTC"}],
+        }
+    ] == told["drift"]
+    assert [{"needs": "no cpufreq", "rules": ["host.epp", "host.governor"]}] == told["unreadable"]
+    assert [("node", "vm.zone", "7"), ("target", "vllm.version", "<i>")] == [
+        (one["scope"], one["fact"], one["value"]) for one in told["accepted"]
+    ]
+    assert ("qwen", None, []) == (unseen["target"], unseen["at"], unseen["rules"])
+
+
+async def test_tuning_is_on_the_page(board: Board, client: httpx.AsyncClient) -> None:
+    """The page shows what is wrong and why, what changed and what came with it, both ways, and counts the rest; what
+    other processes say stays text.
+    """
+    board.show(beat(**TUNED), stored=True)
+    _, page = await told(client)
+
+    assert "Rules: 1 met, 1 not met, 2 unreadable, 1 accepted. Settings that are not as in the baseline: 1." in page
+    assert '<span class="bad">vm.swappiness is &lt;60&gt;, should be at most 1</span>' in page
+    assert "Why. Fix. [ascend 5.2]" in page
+    assert "host.zone" not in page
+    change = "cpu.governor performance → &lt;powersave&gt;"
+    assert f'<span class="bad">{change}</span> <span class="dim">since 2027-01-15 07:59:00 UTC</span>' in page
+    assert 'came with: short TPOT +14% <span class="dim">2027-01-15 07:59:30 UTC</span>' in page
+    assert f'near it: {change} <span class="dim">2027-01-15 07:59:00 UTC</span>' in page
+    assert '<tr><th>accepted</th><td>vllm.version &lt;i&gt; <span class="dim">2027-01-15 07:59:30 UTC</span>' in page
+    assert '<td class="dim">no cpufreq<br>host.epp, host.governor</td>' in page
+    assert 1 == page.count("TTFT 50 → 75 ms")
+
+
+async def test_what_is_near_a_finding_is_in_the_status(board: Board, client: httpx.AsyncClient) -> None:
+    """A regression is told with what changed near it."""
+    board.show(beat(**TUNED), stored=True)
+    document, _ = await told(client)
+
+    assert [["cpu.governor performance → <powersave>"], ["short TPOT +14%"], []] == [
+        [one["what"] for one in entry["near"]] for entry in document["findings"]
+    ]
+
+
+async def test_before_the_first_look_tuning_is_unknown(board: Board, client: httpx.AsyncClient) -> None:
+    """What an earlier process left open is told before anything was seen; of rules nothing is known yet."""
+    board.show_open("llama", (DRIFT,), AT)
+    seen, _ = await tuning_told(client)
+    _, page = await told(client)
+
+    assert ([], ["cpu.governor"]) == (seen["rules"], [one["fact"] for one in seen["drift"]])
+    assert "No open findings but those of tuning." in page

@@ -22,6 +22,7 @@ from monitor.delivery import Delivery
 from monitor.export import Board, Periods
 from monitor.heartbeat import Heart, Local
 from monitor.model import Beat, Context, Fact
+from monitor.node import NODE
 from monitor.serve import pulse, tell
 from monitor.settings import Alert, Settings, Sink, Target
 from monitor.store.store import Store
@@ -71,7 +72,8 @@ class World:
     processes: list[int]
 
     async def beat(self) -> Beat:
-        """Beat once and show it, as the process does."""
+        """Beat once and show it, as the process does; the node's settings are noted before."""
+        self.store.history.note_facts(NODE, self.facts, time.time())
         beat = await self.heart.beat()
         self.board.show(beat, stored=self.heart.stored)
         return beat
@@ -125,7 +127,7 @@ async def world(path: Path, url: str, hook: str = "", paging: str = "on", model:
             canary,
             stopwatch,
             store,
-            Local(lambda: tuple(facts), lambda: bool(processes)),
+            Local(lambda: tuple(facts), lambda: bool(processes), lambda: store.history.past(NODE)),
             partial(tell, chosen),
         )
         sinks = {"team": Options("webhook", hook)} if hook else {}

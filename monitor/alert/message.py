@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from monitor.model import Flip
+from monitor.model import Flip, Near
 
 SCHEMA = 1
 """Grows when a field changes its meaning; fields may be added without."""
@@ -13,7 +13,8 @@ SCHEMA = 1
 def message(target: str, flip: Flip, also: Sequence[str] = (), changed: Sequence[str] = ()) -> dict[str, Any]:
     """Put a flip into words and figures.
 
-    `also` are the summaries of what else is wrong with the same server, `changed` of what changed since the baseline.
+    `also` are the summaries of what else is wrong with the same server, `changed` says what changed: near a
+    regression's onset, since the baseline, lately. Of a setting `came_with` says what got slower near its change.
 
     `id` is equal in repeated deliveries: receivers deduplicate by it. `key` is equal for one trouble's messages.
     """
@@ -31,6 +32,7 @@ def message(target: str, flip: Flip, also: Sequence[str] = (), changed: Sequence
         "summary": finding.summary if flip.opened else f"resolved: {finding.summary}",
         "also": list(also),
         "changed": list(changed),
+        "came_with": [f"{one.what} since {utc(one.at)}" for one in finding.near] if finding.kind == "tuning" else [],
         "remedy": finding.remedy,
         "observed": finding.observed,
         "expected": finding.expected,
@@ -40,6 +42,11 @@ def message(target: str, flip: Flip, also: Sequence[str] = (), changed: Sequence
         "at": flip.at,
         "at_utc": utc(flip.at),
     }
+
+
+def worded(one: Near) -> str:
+    """Say what changed or happened, and when."""
+    return f"{one.what} at {utc(one.at)}"
 
 
 def utc(at: float) -> str:

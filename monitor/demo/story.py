@@ -16,7 +16,6 @@ import httpx
 
 from monitor.demo.scene import KNOBS, build, set_governor
 
-ADDRESS = "127.0.0.1:9877"
 PATIENCE = 120.0
 """Seconds within which each act must happen; all of them together take about two minutes."""
 SLOWER = 1.5
@@ -53,7 +52,7 @@ class Stage:
         httpx.post(f"{self.server}/simulate", json=knobs).raise_for_status()
 
 
-def play(tell: Tell, address: str = ADDRESS) -> None:
+def play(tell: Tell, address: str) -> None:
     """Tell the story, then keep running until interrupted; everything started is ended, whatever happens."""
     began = time.monotonic()
 

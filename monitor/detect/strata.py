@@ -11,6 +11,12 @@ LATENCIES = ("ttft", "tpot")
 """What is judged of all other profiles."""
 RATIOS = {"warm_ratio": "warm / cold TTFT"}
 """Metrics that are no seconds, and what they are called."""
+RATES = {
+    "request_throughput": "requests per second",
+    "input_throughput": "input tokens per second",
+    "output_throughput": "output tokens per second",
+}
+"""Metrics of which more is better, and what they are called; other tools measure them."""
 
 LAG_FLOOR = 0.002
 LAG_SHARE = 0.10
@@ -31,11 +37,13 @@ def metrics(profile: str) -> tuple[str, ...]:
 def title(metric: str) -> str:
     """Give a metric's name as people write it: TTFT, ITL max, warm / cold TTFT."""
     name, _, rest = metric.partition("_")
-    return RATIOS.get(metric) or " ".join([name.upper(), *rest.split()])
+    return RATIOS.get(metric) or RATES.get(metric) or " ".join([name.upper(), *rest.split()])
 
 
 def unit(metric: str) -> str:
     """Name a metric's unit."""
+    if metric in RATES:
+        return "per_second"
     return "ratio" if metric in RATIOS else "seconds"
 
 
@@ -54,6 +62,17 @@ def stratum(probe: Probe) -> str:
     if load is None or load.running == 0 or load.kv_usage is None:
         return name
     return f"{name} kv {next((third for most, third in _THIRDS if load.kv_usage <= most), 'high')}"
+
+
+def profile(name: str) -> str:
+    """Give the profile that a stratum's name begins with."""
+    return name.partition("@")[0]
+
+
+def place(probe: Probe) -> tuple[float, float]:
+    """Give where in load a probe was taken: requests running, and the share of the KV cache in use."""
+    load = probe.before
+    return (load.running, load.kv_usage or 0.0) if load else (0.0, 0.0)
 
 
 def lagged(probe: Probe) -> bool:
@@ -87,14 +106,16 @@ def _was_joined(probe: Probe) -> bool:
 
 def series(probes: Iterable[Probe]) -> tuple[Series, ...]:
     """Sort the usable probes' latencies into series, one per metric and stratum."""
-    samples: dict[tuple[str, str], list[tuple[float, float]]] = defaultdict(list)
+    samples: dict[tuple[str, str], list[tuple[float, float, tuple[float, float]]]] = defaultdict(list)
     for probe in probes:
         if not unusable(probe):
             for metric in metrics(probe.profile):
                 value = getattr(probe, metric)
                 if value is not None:
-                    samples[metric, stratum(probe)].append((probe.at, value))
-    return tuple(
-        Series(metric, name, tuple(at for at, _ in sorted(pairs)), tuple(value for _, value in sorted(pairs)))
-        for (metric, name), pairs in sorted(samples.items())
-    )
+                    samples[metric, stratum(probe)].append((probe.at, value, place(probe)))
+    return tuple(_series(metric, name, sorted(rows)) for (metric, name), rows in sorted(samples.items()))
+
+
+def _series(metric: str, name: str, rows: list[tuple[float, float, tuple[float, float]]]) -> Series:
+    times, values, places = zip(*rows, strict=True)
+    return Series(metric, name, times, values, places)

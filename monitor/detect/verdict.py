@@ -292,6 +292,7 @@ def _finding(arm: Arm, target: str, against: Ruler, policy: Policy) -> Finding:
         observed=f"{now:.6g}",
         expected=f"{expected:.6g}",
         evidence={
+            "effect": f"{arm.profile} {title(arm.metric)} {change:+.0%}",
             "change_ratio": change,
             "probes": float(BLOCK * max(arm.slow, STREAK)),
             "unit": unit(arm.metric),

@@ -5,16 +5,13 @@ import math
 from dataclasses import asdict
 from typing import Any
 
+from monitor.importers.reading import FileError
 from monitor.model import Answer, Baseline, Context, Fact, Series
 
 FORMAT = "vllm-monitor baseline"
 VERSION = 1
 LARGEST_WORD = 0xFFFF
 """Digests of words have 16 bits."""
-
-
-class FileError(Exception):
-    """The file is no baseline; the text says why."""
 
 
 def write(baseline: Baseline) -> str:
@@ -63,7 +60,17 @@ def _series(document: dict[str, Any]) -> Series:
         raise ValueError("a series needs as many times as values, and at least one")
     if not all(math.isfinite(value) and value > 0 for value in values):
         raise ValueError("a latency is not a positive number")
-    return Series(_text(document["metric"]), _text(document["stratum"]), times, values)
+    places = tuple(_place(one) for one in document.get("places", ()))
+    if places and len(places) != len(values):
+        raise ValueError("a series needs as many places as values, or none")
+    return Series(_text(document["metric"]), _text(document["stratum"]), times, values, places)
+
+
+def _place(document: Any) -> tuple[float, float]:  # noqa: ANN401 - JSON
+    running, kv_usage = map(float, document)
+    if not (math.isfinite(running) and math.isfinite(kv_usage)):
+        raise ValueError("a place is not two numbers")
+    return running, kv_usage
 
 
 def _fact(document: dict[str, Any]) -> Fact:

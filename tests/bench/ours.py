@@ -19,9 +19,10 @@ from monitor.canary.stopwatch import Stopwatch
 from monitor.canary.stream import send
 from monitor.canary.timing import read
 from monitor.parts import client
-from monitor.serve import listen, serve
+from monitor.serve import serve
 from monitor.settings import Heartbeat, Settings, Target
 from monitor.store.store import Store
+from monitor.web.listening import listen
 
 EVERY = "5s"
 """Between beats: three times as many as by default."""

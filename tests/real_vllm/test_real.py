@@ -35,6 +35,8 @@ max_tokens_per_minute = 100000
 [alert]
 paging = "on"
 opens_after = "20s"
+[tuning]
+profiles = []
 [alert.sink.team]
 kind = "webhook"
 url = "{hook}"
