@@ -9,8 +9,9 @@ from statistics import fmean, median
 from monitor import catalog
 from monitor.canary.canary import WARMUP, Canary
 from monitor.detect.answers import answers
+from monitor.detect.calibrate import HUMBLE_EFFECT, HUMBLE_SPAN, resolves
+from monitor.detect.ruler import MIN_SAMPLES, Policy, ruler
 from monitor.detect.strata import RATES, RATIOS, lagged, series, title, unusable
-from monitor.detect.verdict import HUMBLE_EFFECT, HUMBLE_SPAN, MIN_SAMPLES, ruler
 from monitor.model import Baseline, Context, Fact, Probe
 from monitor.stats import quantile
 from monitor.tuning.change import Change
@@ -214,13 +215,25 @@ def figure(metric: str, value: float) -> str:
     return f"{value * 1e3:.4g} ms" if value < LONG else f"{value:.4g} s"
 
 
-def resolution(baseline: Baseline) -> list[str]:
-    """Say what a baseline can detect, per metric and stratum, and what keeps it humble."""
-    measure = ruler(baseline)
+def resolution(baseline: Baseline, policy: Policy) -> list[str]:
+    """Say what a baseline can detect, per profile and metric, and what keeps it humble."""
+    measure = ruler(baseline, policy)
     lines = [
-        f"{title(metric)} {figure(metric, yardstick.typical)}, from {yardstick.gate - 1:+.0%} ({stratum})"
-        for (metric, stratum), yardstick in sorted(measure.yardsticks.items())
+        f"{title(one.metric)} {figure(one.metric, median(one.values))} ({one.stratum})"
+        for one in baseline.series
+        if (one.metric, one.stratum) in measure.trees
     ]
-    if any(yardstick.humble for yardstick in measure.yardsticks.values()):
-        lines.append(f"captured in less than {HUMBLE_SPAN / 3600:.0f} h: effects below {HUMBLE_EFFECT:.0%} only inform")
+    for (profile, metric), calibration in sorted(measure.calibrations.items()):
+        lines.append(f"{profile} {title(metric)}: sees {_sight(resolves(calibration, policy.shortest))}")
+    if any(one.humble for one in measure.calibrations.values()):
+        lines.append(
+            f"captured in less than {HUMBLE_SPAN / 3600:.0f} h, or not every {policy.every:g} s as watched: "
+            f"effects below {HUMBLE_EFFECT:.0%} only inform"
+        )
     return lines
+
+
+def _sight(pairs: Sequence[tuple[float, float]]) -> str:
+    """Say the quickest and the smallest that can be seen."""
+    shown = [pairs[0], *pairs[1:][-1:]]
+    return ", ".join(f"{effect:+.0%} within {seconds / 60:.3g} min" for effect, seconds in shown)

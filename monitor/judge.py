@@ -76,7 +76,7 @@ def against(memory: Memory, baseline: Baseline | None, stored: Iterable[Probe], 
     arms = verdict.fresh(terms.profiles)
     if baseline is None:
         return replace(memory, arms=arms, ruler=None, baseline=None)
-    ruler = verdict.ruler(baseline)
+    ruler = verdict.ruler(baseline, terms.policy)
     arms = verdict.step(arms, ruler, verdict.comparable(baseline, stored), terms.policy)
     return replace(memory, arms=arms, ruler=ruler, baseline=baseline)
 

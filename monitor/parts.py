@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 from monitor.canary.asking import Asker, Custom
 from monitor.canary.canary import Canary
-from monitor.canary.economy import Economy
+from monitor.canary.economy import SPARING, Economy
 from monitor.canary.profiles import BUILT_IN, Profile, own
 from monitor.canary.stopwatch import Stopwatch
 from monitor.collect import mlnode
@@ -23,10 +23,24 @@ from monitor.collect.process import look as process
 from monitor.collect.registry import NODE_COLLECTORS, Look, Seen
 from monitor.collect.vllm import look as vllm
 from monitor.collect.vllm_log import look as vllm_log
+from monitor.detect import budget
+from monitor.detect.ruler import Policy
 from monitor.devices import sources
 from monitor.settings import LOOPBACK, Settings, SettingsError, Target
 
 NEIGHBOURS = {*LOOPBACK, "host.docker.internal", "host.containers.internal"}
+
+STALE_PROBES = 10
+"""After so many missed canary intervals a metric is no longer judged: silence is neither finding nor recovery."""
+
+
+def policy(settings: Settings) -> Policy:
+    """Choose what judging latencies needs of the settings."""
+    every = settings.canary.every
+    share = budget.rate(
+        settings.alert.false_pages_per_30_days, budget.arms(len(settings.target), settings.canary.profiles)
+    )
+    return Policy(settings.alert.opens_after, STALE_PROBES * max(every, SPARING / 5), every, share)
 
 
 def client(target: Target) -> httpx.AsyncClient:

@@ -16,18 +16,16 @@ import uvicorn
 from monitor.alert.message import message
 from monitor.alert.sink import Options
 from monitor.canary.canary import Server
-from monitor.canary.economy import SPARING
 from monitor.canary.stopwatch import Lag, Stopwatch
 from monitor.collect.vllm import look as vllm
 from monitor.delivery import Delivery
-from monitor.detect.verdict import Policy
 from monitor.export import Board, Periods
 from monitor.health import Patience
 from monitor.heartbeat import REMOTE, Heart, Local, Pulse
 from monitor.judge import Terms
 from monitor.model import Flip
 from monitor.node import Node, every
-from monitor.parts import canary, client, is_local, loading, node_looks, others
+from monitor.parts import canary, client, is_local, loading, node_looks, others, policy
 from monitor.rules.load import load
 from monitor.settings import Settings, Target
 from monitor.store.outbox import Outgoing
@@ -38,8 +36,6 @@ from monitor.web.app import create_app
 LAG_TICK = 0.1
 NODE_EVERY = 15.0
 PRUNE_EVERY = 3600.0
-STALE_PROBES = 10
-"""After so many missed canary intervals a metric is no longer judged: silence is neither finding nor recovery."""
 
 _log = structlog.get_logger()
 Parts = list[Coroutine[None, None, None]]
@@ -120,9 +116,8 @@ async def _target_parts(process: _Process, plan: Pulse, target: Target, connecti
 
 def pulse(name: str, target: Target, settings: Settings) -> Pulse:
     """Choose what a heart needs of the settings."""
-    policy = Policy(settings.alert.opens_after, STALE_PROBES * max(settings.canary.every, SPARING / 5))
     patience = Patience(settings.alert.opens_after, target.startup_grace)
-    terms = Terms(name, tuple(settings.canary.profiles), policy, patience, load(settings.tuning))
+    terms = Terms(name, tuple(settings.canary.profiles), policy(settings), patience, load(settings.tuning))
     return Pulse(target.endpoint, target.model, settings.heartbeat.every, terms)
 
 

@@ -5,18 +5,16 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, Field, SecretStr, ValidationInfo, field_validator, model_validator
+from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, field_validator, model_validator
 
 from monitor.settings_kinds import Duration, Name, Section, SettingsError, duration
 from monitor.settings_target import LOOPBACK, Target, address
 
 # What others take from here though it is made elsewhere.
-__all__ = ("LOOPBACK", "NOT_YET", "PROFILES", "Settings", "SettingsError", "Target", "duration")
+__all__ = ("LOOPBACK", "PROFILES", "Settings", "SettingsError", "Target", "duration")
 
 PROFILES = ("short", "warm", "long", "stall", "completions")
 """The built-in profiles of the canary."""
-NOT_YET = ("alert.false_pages_per_30_days",)
-"""Keys of the contract that are checked but not acted on in this version; setting one is told at start."""
 
 
 class Heartbeat(Section):
@@ -185,16 +183,3 @@ class Settings(Section):
     def masked(self) -> dict[str, Any]:
         """Give the effective settings for showing: secrets as stars, durations in seconds."""
         return self.model_dump(mode="json")
-
-    def not_yet(self) -> list[str]:
-        """Name the keys the operator set that this version does not act on."""
-        return [key for key in NOT_YET if _is_set(self, key.split("."))]
-
-
-def _is_set(section: object, path: list[str]) -> bool:
-    head, *rest = path
-    if head == "*":
-        return isinstance(section, dict) and any(_is_set(item, rest) for item in section.values())
-    if not isinstance(section, BaseModel) or head not in section.model_fields_set:
-        return False
-    return not rest or _is_set(getattr(section, head), rest)

@@ -8,6 +8,7 @@ from serving import simulated
 from world import world
 
 from monitor import capture, catalog
+from monitor.detect.ruler import Policy
 from monitor.model import Context, Fact, Load, Probe
 from monitor.tuning.change import Change, changes
 
@@ -112,10 +113,12 @@ def test_benchmark_of_nothing() -> None:
 
 def test_resolution_is_humble() -> None:
     """What a short baseline can detect is said with its limits."""
-    lines = capture.resolution(capture.make("good", CONTEXT, sample(good=20), (), (), 50.0))
+    policy = Policy(opens_after=180.0, stale_after=600.0, every=60.0, rate=1e-7)
+    lines = capture.resolution(capture.make("good", CONTEXT, sample(good=20), (), (), 50.0), policy)
 
-    assert "TPOT 20 ms, from +15% (short@1 load 0)" == lines[0]
-    assert "captured in less than 24 h: effects below 20% only inform" == lines[-1]
+    assert "TPOT 20 ms (short@1 load 0)" == lines[0]
+    assert "short TPOT: sees +20% within 4 min" == lines[2]
+    assert "captured in less than 24 h, or not every 60 s as watched: effects below 20% only inform" == lines[-1]
 
 
 async def test_spoiled_probes_are_sent_again(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from serving import simulated
 from vllm_pages import LIVE
 
 from monitor.doctor import Check, examine
-from monitor.settings import Alert, Canary, Host, Settings, StoreSettings, Target
+from monitor.settings import Canary, Host, Settings, StoreSettings, Target
 
 INPUTS = Path(__file__).parent / "inputs"
 TREE = Path(__file__).parent / "captures" / "host" / "ascend-tuned"
@@ -234,15 +234,6 @@ async def test_wrong_roots(tmp_path: Path) -> None:
     found = await checks(wrong)
 
     assert (False, "correct [host] procfs and sysfs") == (found["host"].works, found["host"].add)
-
-
-async def test_settings_without_effect(tmp_path: Path) -> None:
-    """A setting that this version does not act on is named."""
-    chosen = settings(tmp_path, "http://127.0.0.1:9")
-    found = await checks(chosen.model_copy(update={"alert": Alert(false_pages_per_30_days=2)}))
-
-    says = "alert.false_pages_per_30_days is set, but this version does not act on it"
-    assert says == found["settings"].says
 
 
 async def test_log(tmp_path: Path) -> None:

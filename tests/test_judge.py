@@ -16,7 +16,9 @@ from monitor.detect.strata import series
 from monitor.model import Baseline, Context, Fact, Load, OpenFinding, Probe, Snapshot
 from monitor.tuning.ruling import Rulebook
 
-TERMS = judge.Terms("llama", ("short",), verdict.Policy(60.0, 600.0), health.Patience(60.0, 1800.0), Rulebook((), {}))
+TERMS = judge.Terms(
+    "llama", ("short",), verdict.Policy(60.0, 600.0, 60.0, 1e-7), health.Patience(60.0, 1800.0), Rulebook((), {})
+)
 IDLE = Load(0.0, 0.0)
 GOVERNOR = Fact("cpu.governor", "performance")
 
@@ -115,13 +117,13 @@ def test_other_answers_only_inform() -> None:
 
 def test_probes_of_another_model_are_no_evidence() -> None:
     """Probes that were answered by another model, or before the capture, do not count, live or replayed."""
-    sent = [*probes(-600.0, 10, 3.0), *probes(0.0, 20, 3.0, model="other"), *probes(1200.0, 4)]
+    sent = [*probes(-600.0, 10, 3.0), *probes(0.0, 20, 3.0, model="other"), *probes(1200.0, 3)]
 
     live = judged(GOOD, sent)
     _, replayed = beat(judge.against(judge.fresh(TERMS, seen=True), GOOD, sent, TERMS), at=sent[-1].at)
 
     for said in (live, replayed):
-        assert ({"fewer than 5 probes yet"}, set()) == ({one.unjudged for one in said.judgements}, subjects(said))
+        assert ({"fewer than 4 probes yet"}, set()) == ({one.unjudged for one in said.judgements}, subjects(said))
 
 
 def test_a_process_that_begins_remembers_answers() -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from monitor.canary.profiles import BUILT_IN
-from monitor.settings import NOT_YET, PROFILES, Canary, OwnProfile, Settings, SettingsError, Target, duration
+from monitor.settings import PROFILES, Canary, OwnProfile, Settings, SettingsError, Target, duration
 from monitor.settings_source import load
 
 CONFIG = Path(__file__).parent / "config"
@@ -389,23 +389,6 @@ def test_a_key_that_cannot_be_sent(tmp_path: Path, text: str) -> None:
         with pytest.raises(SettingsError) as caught:
             target.key()
         assert f"{origin}: not a key: it must be one line of plain ASCII characters" == str(caught.value)
-
-
-def test_keys_without_effect_are_named(file: Path) -> None:
-    """Who sets a key that this version does not act on is told which; who does not, is not."""
-    assert [] == Settings().not_yet()
-    assert [] == load(file, {}).not_yet()
-
-    env = {"MONITOR_ALERT__FALSE_PAGES_PER_30_DAYS": "2", "MONITOR_TUNING__DISABLE": "[]"}
-    assert ["alert.false_pages_per_30_days"] == load(file, env).not_yet()
-
-
-@pytest.mark.parametrize("key", NOT_YET)
-def test_keys_without_effect_exist(key: str) -> None:
-    """Each key listed as without effect is a key of the settings."""
-    node = Settings().model_dump()
-    for part in key.split("."):
-        node = next(iter(node.values())) if part == "*" else node[part]
 
 
 def test_a_socket_is_an_endpoint_of_its_own() -> None:

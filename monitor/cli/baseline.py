@@ -15,6 +15,7 @@ from monitor.cli.tables import console
 from monitor.detect.strata import title, unit
 from monitor.importers import own
 from monitor.model import Baseline, Series
+from monitor.parts import policy
 from monitor.settings import SettingsError
 from monitor.stats import quantile
 from monitor.store.baselines import foreign
@@ -52,9 +53,10 @@ def list_(file: Path | None, as_json: bool) -> None:  # noqa: FBT001 - click pas
 @config_option
 @json_option
 def show(name: str, file: Path | None, as_json: bool) -> None:  # noqa: FBT001 - click passes flags as values
-    with open_store(settings(file)) as store:
+    chosen = settings(file)
+    with open_store(chosen) as store:
         found = store.baselines.get(name)
-    detects = capture.resolution(found) if foreign(found) is None else []
+    detects = capture.resolution(found, policy(chosen)) if foreign(found) is None else []
     if as_json:
         print_json({"baseline": summary(found), "detects": detects})
         return

@@ -32,11 +32,11 @@ from monitor.cli.options import (
 from monitor.cli.tables import benchmark_table, console, medians_table
 from monitor.collect.registry import run
 from monitor.collect.vllm import look as vllm
+from monitor.detect.ruler import MIN_SAMPLES, Policy
 from monitor.detect.strata import lagged
-from monitor.detect.verdict import MIN_SAMPLES
 from monitor.model import Baseline, Context, Fact, Probe
 from monitor.parts import canary as make_canary
-from monitor.parts import client
+from monitor.parts import client, policy
 from monitor.settings import Settings, Target
 from monitor.store.store import Store
 from monitor.survey import surveys
@@ -93,7 +93,7 @@ def capture_command(  # one parameter per option
         else:
             made, sample, beside = asyncio.run(_from_history(chosen, target_name, target, store, name, last))
         store.baselines.save(made)
-    _print_captured(made, sample, beside, as_json=as_json)
+    _print_captured(made, sample, beside, policy(chosen), as_json=as_json)
 
 
 class Session:
@@ -174,9 +174,12 @@ def _medians_json(one: capture.Medians) -> dict[str, Any]:
     }
 
 
-def _print_captured(made: Baseline, sample: tuple[Probe, ...], beside: tuple[Probe, ...], *, as_json: bool) -> None:
+def _print_captured(  # what was captured, and how it is judged
+    made: Baseline, sample: tuple[Probe, ...], beside: tuple[Probe, ...], measure: Policy, *, as_json: bool
+) -> None:
     spoiled = sum(lagged(probe) for probe in sample)
-    result, sees = capture.benchmark([probe for probe in sample if not lagged(probe)]), capture.resolution(made)
+    result = capture.benchmark([probe for probe in sample if not lagged(probe)])
+    sees = capture.resolution(made, measure)
     if as_json:
         profiles = [_medians_json(one) for one in capture.medians(beside)]
         print_json({"baseline": summary(made), "benchmark": asdict(result), "profiles": profiles, "detects": sees})

@@ -15,7 +15,6 @@ from monitor.cli.look import LIMIT
 from monitor.cli.options import config_option, json_option, open_store, print_json, settings, targets_option
 from monitor.cli.tuning import known
 from monitor.detect.strata import title
-from monitor.detect.verdict import BLOCK, STREAK
 from monitor.model import SEVERITIES, Finding, Judgement, Probe, Snapshot
 from monitor.parts import canary as make_canary
 from monitor.parts import client
@@ -25,6 +24,11 @@ from monitor.settings import Settings, SettingsError, Target
 from monitor.survey import Survey, surveys
 from monitor.tuning.report import Known
 
+ENOUGH = 10
+"""Canaries of which a regression can be told."""
+FALSE_ALARMS = 1e-3
+"""How many checks of a healthy server may find one."""
+SHORTEST_GAP = 1e-3
 RATE = 100.0
 """Canaries per second at most: one after the other, as a check should not take long."""
 
@@ -47,7 +51,7 @@ class Result:
 @click.option(
     "--requests",
     type=click.IntRange(1, 1000),
-    default=STREAK * BLOCK,
+    default=ENOUGH,
     show_default=True,
     help="How many canaries to send; a comparison with a baseline needs 10 and sends those at least.",
 )
@@ -97,9 +101,13 @@ async def _check(chosen: Settings, survey: Survey, remembered: Known, requests: 
     probes: tuple[Probe, ...] = ()
     model = ""
     if snapshot.ok:
-        enough = max(requests, STREAK * BLOCK if baseline else health.FAILING)
+        enough = max(requests, ENOUGH if baseline else health.FAILING)
         model, probes = await _canaries(chosen, chosen.target[name], snapshot, enough)
     terms = pulse(name, chosen.target[name], chosen).terms
+    if len(probes) > 1:  # all of them are one look, whose evidence need not last
+        gap = max((probes[-1].at - probes[0].at) / (len(probes) - 1), SHORTEST_GAP)
+        once = replace(terms.policy, opens_after=0.0, every=gap, rate=FALSE_ALARMS / gap)
+        terms = replace(terms, policy=once)
     # Whoever asks now expects the server to be there: as one that was seen before.
     memory = judge.against(judge.fresh(terms, seen=True), baseline, (), terms)
     facts = (*survey.of_server, *survey.of_node)

@@ -7,7 +7,12 @@ import click
 
 from monitor.catalog import METRICS, Metric
 from monitor.cli.options import config_option, json_option, print_json, settings, targets_option
+from monitor.detect import budget
+from monitor.detect.calibrate import MONTH
+from monitor.detect.strata import metrics as metrics_of
+from monitor.detect.strata import title
 from monitor.rules.load import load
+from monitor.settings import Settings
 
 
 @click.group(
@@ -29,8 +34,7 @@ def config(ctx: click.Context, file: Path | None, urls: tuple[str, ...], as_json
         return
     for line in _lines("", chosen.masked()):
         click.echo(line)
-    for key in chosen.not_yet():
-        click.echo(f"# {key} is set, but this version does not act on it yet")
+    click.echo(f"# {_budget(chosen)}")
 
 
 @config.command("check", help="Exit 0 if the settings can be used.", epilog="Example: monitor config check")
@@ -39,6 +43,17 @@ def config(ctx: click.Context, file: Path | None, urls: tuple[str, ...], as_json
 def check(ctx: click.Context, file: Path | None) -> None:
     load(settings(file or ctx.obj).tuning)
     click.echo("settings ok")
+
+
+def _budget(chosen: Settings) -> str:
+    """Say how the false pages that are acceptable are shared out over everything that can page."""
+    pages, profiles = chosen.alert.false_pages_per_30_days, chosen.canary.profiles
+    among = budget.arms(len(chosen.target), profiles)
+    each = budget.rate(pages, among) * MONTH
+    figures = ", ".join(f"{profile} {title(metric)}" for profile in profiles for metric in metrics_of(profile))
+    targets = f" of each of {len(chosen.target)} targets" if len(chosen.target) > 1 else ""
+    shared = f"{figures}{targets} may each expect {each:.2g}"
+    return f"at most {pages:g} false pages in 30 days, in nine installations of ten: {shared}"
 
 
 def _lines(path: str, tree: dict[str, Any]) -> list[str]:

@@ -28,8 +28,6 @@ _log = structlog.get_logger()
 @targets_option
 def serve(address: str, file: Path | None, urls: tuple[str, ...]) -> None:
     chosen = settings(file, urls)
-    for key in chosen.not_yet():
-        _log.warning("setting has no effect in this version", key=key)
     if chosen.alert.sink and chosen.alert.paging == "shadow":
         _log.warning('paging is in shadow: sinks are told nothing until [alert] paging = "on"')
     with open_store(chosen) as store, listen(address) as listening:

@@ -18,7 +18,7 @@ from monitor.demo.scene import KNOBS, build, set_governor
 
 PATIENCE = 120.0
 """Seconds within which each act must happen; all of them together take about two minutes."""
-SLOWER = 1.5
+SLOWER = 2.0
 LOOK_AROUND = 45.0
 """Seconds for which the findings stay, so that a newcomer sees them on the page."""
 

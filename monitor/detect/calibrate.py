@@ -55,12 +55,16 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """What one metric of one profile can be held to: the autocorrelation of neighbours, and a threshold per window."""
+    """What one metric of one profile can be held to: the autocorrelation of neighbours, and a threshold per window.
+
+    `spread` is the typical leaf's, in log seconds; `cadence` the seconds between two probes when watching.
+    """
 
     memory: float
     windows: tuple[Window, ...]
     humble: bool
     cadence: float
+    spread: float
 
 
 def calibrate(  # what is known of a baseline's sample
@@ -86,16 +90,19 @@ def calibrate(  # what is known of a baseline's sample
         often = min(0.4, max(RAREST, rate * cadence * size / len(watched)))
         least = NormalDist().inv_cdf(1 - often) * sqrt(variance) + SURE_OF_BASELINE * error
         windows.append(Window(size, least, least + hours, sqrt(variance)))
-    return Calibration(memory, tuple(windows), humble, cadence)
+    return Calibration(memory, tuple(windows), humble, cadence, spread)
 
 
-def resolves(calibration: Calibration, spread: float) -> tuple[tuple[float, float], ...]:
-    """Say what can be seen: pairs of an effect (0.06 for +6 %) and the seconds after which it is a finding."""
+def resolves(calibration: Calibration, shortest: int) -> tuple[tuple[float, float], ...]:
+    """Say what can be seen: pairs of an effect (0.06 for +6 %) and the seconds after which it is found, quickest first.
+
+    No window is shorter than `shortest` probes. What is smaller than a humble baseline's effect only informs.
+    """
     pairs: list[tuple[float, float]] = []
+    smallest = HUMBLE_EFFECT if calibration.humble else FLOOR
     for window in calibration.windows:
-        least = window.humble if calibration.humble else window.least
-        effect = max(exp(least * spread) - 1, HUMBLE_EFFECT if calibration.humble else FLOOR)
-        if not pairs or effect < pairs[-1][0]:
+        effect = max(exp(window.humble * calibration.spread) - 1, smallest)
+        if window.size >= shortest and (not pairs or effect < pairs[-1][0]):
             pairs.append((effect, window.size * calibration.cadence))
     return tuple(pairs)
 
