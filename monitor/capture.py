@@ -11,6 +11,7 @@ from monitor.canary.canary import WARMUP, Canary
 from monitor.detect.answers import answers
 from monitor.detect.calibrate import HUMBLE_EFFECT, HUMBLE_SPAN, resolves
 from monitor.detect.ruler import MIN_SAMPLES, Policy, ruler
+from monitor.detect.steady import drifted, independent
 from monitor.detect.strata import RATES, RATIOS, lagged, series, title, unusable
 from monitor.model import Baseline, Context, Fact, Probe
 from monitor.stats import quantile
@@ -104,9 +105,19 @@ def _of_sample(sample: Sequence[Probe]) -> list[str]:
         reasons.append(f"{len(failed)} of {len(sample)} probes failed (last: {last.outcome}: {last.detail})")
     if len(doubtful) > MOST_UNUSABLE * len(sample):
         reasons.append(f"{len(doubtful)} of {len(sample)} probes could not be used: {_why_unusable(doubtful)}")
+    reasons += _unsteady(sample)
     if not reasons and biggest < MIN_SAMPLES:
         reasons.append(f"{biggest} comparable probes are too few: {MIN_SAMPLES} are needed, raise --requests or --last")
     return reasons
+
+
+def _unsteady(sample: Sequence[Probe]) -> list[str]:
+    return [
+        f"the server is not steady: {title(one.metric)} changed by {by:+.0%} from the first half to the second "
+        f"({one.stratum}); wait until it is, or take more time"
+        for one in series(sample)
+        if (by := drifted(one.values)) is not None
+    ]
 
 
 def _why_unusable(doubtful: Sequence[Probe]) -> str:
@@ -219,7 +230,8 @@ def resolution(baseline: Baseline, policy: Policy) -> list[str]:
     """Say what a baseline can detect, per profile and metric, and what keeps it humble."""
     measure = ruler(baseline, policy)
     lines = [
-        f"{title(one.metric)} {figure(one.metric, median(one.values))} ({one.stratum})"
+        f"{title(one.metric)} {figure(one.metric, median(one.values))} ({one.stratum}): {len(one.values)} probes, "
+        f"worth {independent(one.values):.0f} independent ones"
         for one in baseline.series
         if (one.metric, one.stratum) in measure.trees
     ]

@@ -111,12 +111,21 @@ def test_benchmark_of_nothing() -> None:
     assert 0 == capture.benchmark([]).completed
 
 
+def test_unsteady_server_is_refused() -> None:
+    """A sample whose halves differ is no baseline; a slow start that is over leaves one that is."""
+    slower = [replace(one, at=one.at + 1e4, tpot=0.03) for one in sample(good=30)]
+    with pytest.raises(capture.CaptureError, match=r"TPOT changed by \+50% from the first half to the second"):
+        capture.make("drifting", CONTEXT, (*sample(good=30), *slower), (), (), 50.0)
+
+    assert capture.make("steady", CONTEXT, sample(good=60), (), (), 50.0).series
+
+
 def test_resolution_is_humble() -> None:
     """What a short baseline can detect is said with its limits."""
     policy = Policy(opens_after=180.0, stale_after=600.0, every=60.0, rate=1e-7)
     lines = capture.resolution(capture.make("good", CONTEXT, sample(good=20), (), (), 50.0), policy)
 
-    assert "TPOT 20 ms (short@1 load 0)" == lines[0]
+    assert "TPOT 20 ms (short@1 load 0): 20 probes, worth 20 independent ones" == lines[0]
     assert "short TPOT: sees +20% within 4 min" == lines[2]
     assert "captured in less than 24 h, or not every 60 s as watched: effects below 20% only inform" == lines[-1]
 

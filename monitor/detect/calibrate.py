@@ -79,7 +79,7 @@ def calibrate(  # what is known of a baseline's sample
     humble = times[-1] - times[0] < HUMBLE_SPAN or not 1 / OTHER_CADENCE < gap / cadence < OTHER_CADENCE
     mean = fmean(scores)
     centred = [one - mean for one in scores]
-    memory = _memory(centred)
+    memory = correlation(centred)
     longest = max(len(scores) // SHARE, HUMBLE_LONGEST if humble else 0)
     watched = sizes(min(LONGEST, longest))
     variances = _variances(centred, memory, watched, humble=humble)
@@ -107,15 +107,16 @@ def resolves(calibration: Calibration, shortest: int) -> tuple[tuple[float, floa
     return tuple(pairs)
 
 
-def gate(effect: float) -> float:
-    """Give the log change of an effect."""
-    return log(1 + effect)
-
-
-def _memory(centred: Sequence[float]) -> float:
+def correlation(centred: Sequence[float]) -> float:
+    """Give the autocorrelation of neighbours among values around zero: 0 to 0.9."""
     power = sum(one * one for one in centred)
     shared = sum(one * other for one, other in pairwise(centred))
     return min(0.9, max(0.0, shared / power)) if power else 0.0
+
+
+def gate(effect: float) -> float:
+    """Give the log change of an effect."""
+    return log(1 + effect)
 
 
 def _variances(centred: Sequence[float], memory: float, watched: Sequence[int], *, humble: bool) -> list[float]:
