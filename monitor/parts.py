@@ -34,12 +34,11 @@ STALE_PROBES = 10
 """After so many missed canary intervals a metric is no longer judged: silence is neither finding nor recovery."""
 
 
-def policy(settings: Settings) -> Policy:
-    """Choose what judging latencies needs of the settings."""
-    every = settings.canary.every
-    share = budget.rate(
-        settings.alert.false_pages_per_30_days, budget.arms(len(settings.target), settings.canary.profiles)
-    )
+def policy(settings: Settings, every: float | None = None, profiles: Collection[str] = ()) -> Policy:
+    """Choose what judging latencies needs of the settings; recorded probes have their own cadence and profiles."""
+    every = every or settings.canary.every
+    among = budget.arms(len(settings.target), {*settings.canary.profiles, *profiles})
+    share = budget.rate(settings.alert.false_pages_per_30_days, among)
     return Policy(settings.alert.opens_after, STALE_PROBES * max(every, SPARING / 5), every, share)
 
 
@@ -96,11 +95,16 @@ def is_local(target: Target) -> bool:
 def canary(settings: Settings, connection: httpx.AsyncClient, stopwatch: Stopwatch) -> Canary:
     """Make the canary of one server."""
     rng = random.Random()  # noqa: S311 - jitter and salts need no secrecy
+    economy = Economy(settings.canary.max_tokens_per_minute, settings.canary.idle_after)
+    asking = asker(settings, connection, rng)
+    return Canary(asking, partial(vllm.load, connection), stopwatch, economy, profiles(settings), rng)
+
+
+def asker(settings: Settings, connection: httpx.AsyncClient, rng: random.Random) -> Asker:
+    """Make what asks one server."""
     options = settings.canary
     custom = Custom(_sent(options.headers), options.extra_body, options.priority)
-    asker = Asker(connection, rng, options.timeout, custom)
-    economy = Economy(options.max_tokens_per_minute, options.idle_after)
-    return Canary(asker, partial(vllm.load, connection), stopwatch, economy, profiles(settings), rng)
+    return Asker(connection, rng, options.timeout, custom)
 
 
 def profiles(settings: Settings) -> dict[str, Profile]:

@@ -327,6 +327,27 @@ def test_capture_of_a_profile_that_is_watched(cli: Cli) -> None:
     assert any(re.match(r"warm / cold TTFT 0\.\d\d\d \(warm@", line) for line in document["detects"])
 
 
+def test_capture_with_load(cli: Cli) -> None:
+    """Captured at several loads, a baseline knows each."""
+    document = cli.json("baseline", "capture", "loads", "--requests", "20", "--rate", "100", "--with-load", "0,4")
+
+    strata = {one["stratum"].partition(" load ")[2] for one in document["baseline"]["series"]}
+    assert {"0", "3-8 kv low"} <= strata
+
+
+@pytest.mark.parametrize("loads", ["", "4,x", "-1", "4,,5", "99999", "٣"])
+def test_loads_that_are_none(cli: Cli, loads: str) -> None:
+    """What is no list of loads is refused in one line."""
+    assert f"Invalid value for '--with-load': {loads!r} is not a list of loads" in cli.refused(
+        "baseline", "capture", "--with-load", loads
+    )
+
+
+def test_observing_where_nobody_serves(cli: Cli) -> None:
+    """Where no monitor stores probes, observing makes no baseline and says what is missing."""
+    assert "0 comparable probes are too few" in cli.refused("baseline", "capture", "--observe", "10ms", code=1)
+
+
 def test_capture_in_words(cli: Cli) -> None:
     """A capture without a name is named after its time, its table is printed, and it is active at once; a serving
     monitor's canary, which was held meanwhile, is free again.

@@ -65,6 +65,11 @@ class Canary:
         self._running = 0
         self._overlapped = False
 
+    @property
+    def server(self) -> Server:
+        """What is known of the server."""
+        return self._server
+
     def serves(self, server: Server) -> None:
         """Remember what the server serves; what it does not tell right now stays as it was."""
         known = self._server
