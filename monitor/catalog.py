@@ -197,7 +197,7 @@ BASELINE_CAPTURED = _metric(
 BASELINE_RATIO = _metric(
     "baseline_ratio",
     "gauge",
-    "Now / baseline: median of the last block of probes, each against its own stratum.",
+    "Now / baseline: mean of the last probes, those of a shift that was found, each against its own stratum.",
     "target", "metric", "profile",
 )  # fmt: skip
 JUDGED = _metric(
@@ -218,6 +218,12 @@ FINDING_ACTIVE = _metric(
     "gauge",
     "Always 1 while the finding is open; it stays while data is missing.",
     "target", "kind", "severity", "subject",
+)  # fmt: skip
+INCIDENT_ACTIVE = _metric(
+    "incident_active",
+    "gauge",
+    "Always 1 while an incident is open; cause is the fact or event that most likely brought it, or unknown.",
+    "target", "cause",
 )  # fmt: skip
 
 # Accelerators, once per node. Source: npu-smi, tpu-smi, NVML or nvidia-smi; `device` is <card>/<chip> where a card has

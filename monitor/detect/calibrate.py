@@ -26,10 +26,11 @@ SURE_OF_BASELINE = 2.0
 SURE_OF_HOURS = 3.0
 """Standard deviations by which the baseline's median, and an hour, may be off: both stay as they are for long, so they
 are added to the threshold and not mixed into its noise."""
-SLOW = 15.0
+SLOW = 28.0
+SLOW_MEMORY = 0.93
 SLOW_SHARE = 0.7
-"""For how many probes of a humble baseline the slow component stays: with half of the variance in one that forgets 7 %
-with each probe, as measured on a shared machine, a window of n is worth n / 15. It is at most this share of all."""
+"""A humble baseline may hide a slow component, as measured on a shared machine: one that forgets 7 % with each probe,
+so that 28 of them are worth one. How much of the variance it is, at most this share, neighbours' likeness bounds."""
 BLOCKS = 8
 """A window is measured on the baseline only if so many of it fit."""
 SHARE = 4
@@ -82,7 +83,8 @@ def calibrate(  # what is known of a baseline's sample
     memory = correlation(centred)
     longest = max(len(scores) // SHARE, HUMBLE_LONGEST if humble else 0)
     watched = sizes(min(LONGEST, longest))
-    variances = _variances(centred, memory, watched, humble=humble)
+    slow = min(SLOW_SHARE, (memory + 2 / sqrt(len(scores))) / SLOW_MEMORY) if humble else 0.0
+    variances = _variances(centred, memory, watched, slow)
     error = sqrt(min(SLOW_SHARE, variances[-1] * watched[-1] / len(scores) * max(1.0, sqrt(leaves))))
     hours = SURE_OF_HOURS * HUMBLE_SPREAD / spread if humble else 0.0
     windows = []
@@ -119,7 +121,7 @@ def gate(effect: float) -> float:
     return log(1 + effect)
 
 
-def _variances(centred: Sequence[float], memory: float, watched: Sequence[int], *, humble: bool) -> list[float]:
+def _variances(centred: Sequence[float], memory: float, watched: Sequence[int], slow: float) -> list[float]:
     """Give the variance of each window's shift; one too long to be measured varies as the longest measured does."""
     total = [0.0, *accumulate(centred)]
     worst, found = 0.0, []
@@ -130,6 +132,5 @@ def _variances(centred: Sequence[float], memory: float, watched: Sequence[int], 
             shifts = (shift(centred, total, end, size, memory) for end in ends)
             measured = fmean(one * one for one in shifts) * worth / (1 - size / len(centred))
             worst = max(worst, measured * (1 + sqrt(2 * size / (1.5 * len(centred)))))
-        slow = min(SLOW_SHARE, SLOW / size) if humble else 0.0
-        found.append(max(worst / worth, slow))
+        found.append(max(worst / worth, slow * min(1.0, SLOW / size)))
     return found
