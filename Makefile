@@ -24,7 +24,8 @@ check: .venv/ready ## lint, format, types, import contract
 	$(BIN)/lint-imports
 
 test: .venv/ready ## all tests but those against a real vLLM
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto -m "not alone and not real_vllm"
+	$(BIN)/python -m pytest -m "alone and not real_vllm"
 
 test-vllm: .venv/ready ## the story against a real vLLM at MONITOR_TEST_VLLM_URL
 	@test -n "$$MONITOR_TEST_VLLM_URL" || { echo "set MONITOR_TEST_VLLM_URL, e.g. http://127.0.0.1:8000"; exit 2; }

@@ -29,6 +29,8 @@ from monitor.settings import Canary, Target
 from monitor.store.outbox import Outgoing
 from monitor.store.store import Store
 
+pytestmark = pytest.mark.alone
+
 KNOBS = {"ttft": 0.05, "tpot": 0.001, "jitter": 0.0}
 """Quick, but slow enough that a busy machine's lag of some milliseconds is not held against the figures."""
 
@@ -578,7 +580,9 @@ def test_check_of_a_slow_server(cli: Cli, captured: tuple[Any, Baseline]) -> Non
         (one["kind"], one["severity"], one["subject"]) for one in findings
     }
     assert [["vllm.version 0.31.0 → 0.32.0"]] * 2 == [[near["what"] for near in one["near"]] for one in findings]
-    assert "\n    near it: vllm.version 0.31.0 → 0.32.0 at " in cli.run("check", "--requests", "15", code=1).stdout
+    text = cli.run("check", "--requests", "15", code=1).stdout
+    assert "\n    near it: vllm.version 0.31.0 → 0.32.0 at " in text
+    assert re.search(r"\n  incident: tiny: short T.*; probably vllm.version 0.31.0 → 0.32.0 at ", text)
 
 
 def garbage(made: Baseline) -> Baseline:

@@ -4,6 +4,7 @@ import subprocess
 from pathlib import Path
 
 import httpx
+import pytest
 
 from monitor import catalog
 from monitor.collect.ascend import look as ascend
@@ -12,6 +13,8 @@ from monitor.collect.sophgo import look as sophgo
 from monitor.demo.scene import build, set_governor
 from monitor.demo.story import staged
 from monitor.settings_source import load
+
+pytestmark = pytest.mark.alone
 
 
 def test_scene(tmp_path: Path) -> None:

@@ -18,6 +18,8 @@ from routes import CHAT, GOOD, listening, silent
 
 from monitor.store.store import Store
 
+pytestmark = pytest.mark.alone
+
 INTERRUPTED = 130
 """The exit code of every command but `serve`, which is asked to end by Ctrl-C rather than cut short."""
 PATIENCE = 20

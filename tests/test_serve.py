@@ -9,6 +9,8 @@ import pytest
 from processes import run, serve
 from serving import simulated
 
+pytestmark = pytest.mark.alone
+
 CONFIG = """
 [target.llama]
 url = "{url}"

@@ -1,13 +1,17 @@
 """The whole arc: healthy, captured, slower, told once, killed and restarted, healed, resolved."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from serving import receiver, simulated
 from world import World, world
 
 from monitor import catalog
 from monitor.model import Beat
+
+pytestmark = pytest.mark.alone
 
 PATIENCE = 60
 """Turns within which something must happen; most happen within a quarter of them."""
@@ -60,6 +64,7 @@ async def test_story(tmp_path: Path) -> None:
         assert firing["key"] == resolved["key"]
         assert firing["since"] <= firing["at"] < resolved["at"]
         assert "baseline 'good'" in firing["summary"]
+        assert re.fullmatch(r"llama: short T.*%.* since .* UTC; no cause is known", firing["incident"]["sentence"])
 
 
 async def test_shadow_records_and_tells_nobody(tmp_path: Path) -> None:

@@ -12,6 +12,8 @@ from monitor.collect.command import Output, output
 from monitor.collect.fetch import LookError
 from monitor.collect.turn import turn
 
+pytestmark = pytest.mark.alone
+
 
 def held(path: Path) -> int:
     """Take the lock as another process would: by a descriptor of its own."""

@@ -1,1 +1,1 @@
-"""Files that become baselines: our own, and other tools' results."""
+"""Files that are read: baselines, which are our own or other tools' results, and recorded series."""

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
 
-from monitor.importers.reading import Count, FileError, Many, Part, checked
+from monitor.importers.reading import Count, FileError, Many, Part, Text, checked
 from monitor.importers.run import Meaning, Run, baselines, endpoint, sample
 from monitor.model import Baseline, Series
 
@@ -27,7 +27,9 @@ MEANINGS = {
     "e2e": Meaning(
         "it does not tell when the last token came: E2E stream ends with the stream", "end_time", refused=True
     ),
-    "e2e_stream": Meaning("from the same start to the end of the stream, wall clock", "start_time, end_time"),
+    "e2e_stream": Meaning(
+        "from before the request, connecting included, to the end of the stream, wall clock", "start_time, end_time"
+    ),
     "request_throughput": Meaning("requests that succeeded / (last end - first start)", "RPS"),
     "input_throughput": Meaning("their prompt tokens / (last end - first start)", "THROUGHPUT_INPUT_TOKENS"),
     "output_throughput": Meaning("their output tokens / (last end - first start)", "THROUGHPUT_OUTPUT_TOKENS"),
@@ -54,8 +56,8 @@ WHERE experiment_id = ? AND status = 'success' ORDER BY id
 class Parameters(Part):
     """What an experiment was told to do, and the tokens per request that it came to."""
 
-    model_name: str = ""
-    openai_url: str = ""
+    model_name: Text = ""
+    openai_url: Text = ""
     num_workers: float | None = None
     avg_n_input: float | None = None
     avg_n_output: float | None = None
@@ -74,8 +76,8 @@ class Measurement(Part):
 class Experiment(Part):
     """One experiment: its parameters, the averages that were made of it, its requests."""
 
-    name: str
-    date: str
+    name: Text
+    date: Text
     parameters: Parameters
     averages: dict[str, float]
     measurements: Many[Measurement]
@@ -103,7 +105,7 @@ def read(data: bytes, name: str, model: str | None) -> list[Baseline]:
         with closing(sqlite3.connect(":memory:")) as database:
             database.deserialize(data)
             experiments = list(_experiments(database))
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:
         raise FileError(f"not a database of {TOOL}: {error}") from None
     return baselines(map(_run, experiments), name, model, TOOL, None)
 

@@ -10,7 +10,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from monitor.importers.reading import Count, FileError, Many, Part, checked, documents
+from monitor.importers.reading import Count, FileError, Many, Part, Text, checked, documents
 from monitor.importers.run import Meaning, Run, baselines, endpoint, sample
 from monitor.model import Baseline, Series
 
@@ -97,7 +97,7 @@ class Requests(Part):
 class Strategy(Part):
     """How load was made."""
 
-    type_: str
+    type_: Text
     streams: Count | None = None
     rate: float | None = None
 
@@ -105,8 +105,8 @@ class Strategy(Part):
 class Backend(Part):
     """Whom it asked; its key is not read."""
 
-    target: str | None = None
-    model: str | None = None
+    target: Text | None = None
+    model: Text | None = None
 
 
 class Config(Part):
@@ -137,7 +137,7 @@ class Benchmark(Part):
 class Metadata(Part):
     """Who wrote a report."""
 
-    guidellm_version: str | None = None
+    guidellm_version: Text | None = None
 
 
 class Report(Part):

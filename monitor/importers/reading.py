@@ -3,9 +3,16 @@
 import json
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, FailFast, Field, ValidationError
+
+
+def _text(value: str) -> str:
+    value.encode()  # a lone surrogate, which JSON can write, is no text that could be stored or printed
+    return value
+
 
 T = TypeVar("T")
+Text = Annotated[str, AfterValidator(_text)]
 Many = Annotated[list[T], FailFast()]
 """A list that may be long: what is wrong in it is told once."""
 Count = Annotated[int, Field(ge=0, le=10**15)]
@@ -55,4 +62,4 @@ def checked(kind: type[Checked], document: object, what: str) -> Checked:
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise FileError(f"not {what}: {where + ': ' if where else ''}{first['msg']}") from None
+        raise FileError(f"not {what}: {where + ': ' if where else ''}{first['msg'].splitlines()[0]}") from None

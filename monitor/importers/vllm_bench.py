@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from monitor.importers.reading import Count, FileError, Many, Part, checked, documents
+from monitor.importers.reading import Count, FileError, Many, Part, Text, checked, documents
 from monitor.importers.run import UNKNOWN, Meaning, Run, baselines, sample
 from monitor.model import Baseline, Series
 
@@ -27,13 +27,13 @@ EXACT = {
     "e2e": Meaning("from before the request, connecting included, to the last chunk with a token", "ttfts, itls"),
 }
 SUMMARY = {
-    "ttft": Meaning("as in its detailed results; only the median is known", "median_ttft_ms"),
+    "ttft": Meaning(f"{EXACT['ttft'].text}; only the median is known", "median_ttft_ms"),
     "tpot": Meaning(
-        "as in its detailed results, but before vLLM 0.30 to the chunk with usage; only the median is known",
+        f"{EXACT['tpot'].text}, before vLLM 0.30 the chunk with usage being the last; only the median is known",
         "median_tpot_ms",
     ),
     "itl_max": Meaning("all requests' gaps are pooled: run it with --save-detailed", "median_itl_ms", refused=True),
-    "e2e": Meaning("to the last chunk, before vLLM 0.30 to that with usage", "latencies, median_e2el_ms"),
+    "e2e": Meaning(f"{EXACT['e2e'].text}, before vLLM 0.30 to the chunk with usage", "latencies or median_e2el_ms"),
 }
 ROLE = "the chunk that names the role may count as the first token, as before vLLM 0.33: run it with --save-detailed"
 CHUNKS = "chunks hold several tokens, so that nothing tells whether the one that names the role counted as the first"
@@ -42,9 +42,9 @@ CHUNKS = "chunks hold several tokens, so that nothing tells whether the one that
 class Result(Part):
     """What is read of one result; lists have one entry per request, in the order in which they were sent."""
 
-    date: str
-    backend: str
-    model_id: str
+    date: Text
+    backend: Text
+    model_id: Text
     request_rate: float | Literal["inf"]
     max_concurrency: Count | None = None
     duration: float = Field(gt=0)
