@@ -90,6 +90,20 @@ def test_recovery_ends_the_finding() -> None:
     assert {} == found(SHORT, [*slow, *noisy(5, 4200.0, 15)])
 
 
+def test_one_step_is_one_finding() -> None:
+    """However long a server was well before, a step is found once, and stays found until it is over."""
+    probes = [*noisy(3, 0.0, 2000), *noisy(4, 120_000.0, 60, 1.2)]
+    measure = verdict.ruler(LONG, POLICY)
+    arms = verdict.step(verdict.fresh(["short"]), measure, probes[:2000], POLICY)
+    told = []
+    for one in probes[2000:]:
+        arms = verdict.step(arms, measure, [one], POLICY)
+        told.append(len(verdict.judge(arms, "llama", measure, one.at, POLICY).findings))
+
+    assert sorted(told) == told
+    assert 2 == told[-1]
+
+
 def test_severity_follows_size_and_baseline() -> None:
     """A short baseline only informs below 20 %; a day's baseline warns; from 50 % on it is critical."""
     small = [*noisy(3, 0.0, 50), *noisy(4, 3000.0, 60, 1.17)]

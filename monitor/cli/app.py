@@ -8,6 +8,7 @@ import structlog
 
 from monitor.capture import CaptureError
 from monitor.cli.accept import accept
+from monitor.cli.backtest import backtest_command
 from monitor.cli.baseline import baseline
 from monitor.cli.canary import canary
 from monitor.cli.capture import capture_command
@@ -98,7 +99,7 @@ def app() -> None:
 
 for member in (capture_command, compare, import_):
     baseline.add_command(member)
-for command in (serve, check, look, canary, baseline, tuning, doctor):
+for command in (serve, check, look, canary, baseline, backtest_command, tuning, doctor):
     app.add_command(command)
 for command in (accept, annotate, mute, demo, config, metrics, simulate):
     app.add_command(command)

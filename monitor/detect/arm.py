@@ -114,8 +114,10 @@ def _weighed(arm: Arm, calibration: Calibration, policy: Policy) -> Arm:
     if arm.found is None:
         news = any(by >= one.least and effect >= floor for one, by, effect in every)
         return _opened(arm, calibration, policy, pages=pages) if news else arm
-    half = arm.found.spreads / 2
-    over = [one.size for one, by, effect in every if by + SURE * one.noise < half and effect < floor]
+    half, since = arm.found.spreads / 2, sum(at >= arm.found.since for at in track.times)
+    over = [  # a window that reaches back before the onset is quick for that, and recovers nothing
+        one.size for one, by, effect in every if one.size <= since and by + SURE * one.noise < half and effect < floor
+    ]
     if over:  # the probes that showed it are let go: they must not show it again
         return replace(arm, found=None, track=newest(track, min(over)), reborn=False)
     worst = max(arm.found.worst, change(track, LATELY)) if end >= LATELY else arm.found.worst

@@ -77,7 +77,8 @@ def calibrate(  # what is known of a baseline's sample
     the seconds between two probes when watching.
     """
     gap = (times[-1] - times[0]) / (len(times) - 1)
-    humble = times[-1] - times[0] < HUMBLE_SPAN or not 1 / OTHER_CADENCE < gap / cadence < OTHER_CADENCE
+    short = times[-1] - times[0] + 2 * gap < HUMBLE_SPAN  # a day's first and last probe are not a day apart
+    humble = short or not 1 / OTHER_CADENCE < gap / cadence < OTHER_CADENCE
     mean = fmean(scores)
     centred = [one - mean for one in scores]
     memory = correlation(centred)
