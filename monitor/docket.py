@@ -8,8 +8,9 @@ import structlog
 
 from monitor import ledger
 from monitor.alert.message import utc, worded
+from monitor.incident import incidents
 from monitor.judge import Judged
-from monitor.model import Event, Flip, Near, OpenFinding
+from monitor.model import Event, Flip, Incident, Near, OpenFinding
 from monitor.store.outbox import Outbox, Outgoing
 from monitor.tuning.join import words
 
@@ -21,7 +22,7 @@ MOST = 5
 restarts all day."""
 
 _log = structlog.get_logger()
-Tell = Callable[[str, Flip, tuple[str, ...], tuple[str, ...]], tuple[Outgoing, ...]]
+Tell = Callable[[str, Flip, tuple[str, ...], tuple[str, ...], Incident | None], tuple[Outgoing, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,8 @@ class Circumstances:
 class Docket:
     """The ledger of one target, its flips and their messages; `settle` raises StoreError and then changes nothing.
 
-    `tell` turns a flip, the summaries of what else is wrong and what changed since the baseline into messages.
+    `tell` turns a flip, the summaries of what else is wrong, what changed since the baseline and the incident that the
+    finding belongs to into messages.
     """
 
     def __init__(self, target: str, outbox: Outbox, tell: Tell) -> None:
@@ -61,7 +63,12 @@ class Docket:
             replace(message, not_before=circumstances.muted_until or 0.0)
             for flip in flips
             if flip.tell
-            for message in self._messages(flip, flips, _changed(flip, drifted, circumstances.events))
+            for message in self._messages(
+                flip,
+                flips,
+                _changed(flip, drifted, circumstances.events),
+                _incident(flip, incidents(self._target, settled.open if flip.opened else self._ledger.open)),
+            )
         ]
         if flips:
             await asyncio.to_thread(self._outbox.settle, self._target, flips, outgoing, at)
@@ -70,11 +77,19 @@ class Docket:
             verb = "finding opened" if flip.opened else "finding closed"
             _log.info(verb, summary=flip.finding.summary, severity=flip.finding.severity, key=flip.finding.key)
 
-    def _messages(self, told: Flip, flips: Iterable[Flip], changed: tuple[str, ...]) -> tuple[Outgoing, ...]:
+    def _messages(
+        self, told: Flip, flips: Iterable[Flip], changed: tuple[str, ...], incident: Incident | None
+    ) -> tuple[Outgoing, ...]:
         """Word one message for all that opens or closes together."""
         also = [flip.finding for flip in flips if flip is not told and flip.opened == told.opened]
         summaries = tuple(finding.summary for finding in also if finding.group == told.finding.group)
-        return self._tell(self._target, told, summaries, changed)
+        return self._tell(self._target, told, summaries, changed, incident)
+
+
+def _incident(flip: Flip, known: Iterable[Incident]) -> Incident | None:
+    """Give the incident that a finding belongs to."""
+    key = flip.finding.key
+    return next((one for one in known if key in {entry.finding.key for entry in one.findings}), None)
 
 
 def _changed(flip: Flip, drifted: Iterable[str], events: Iterable[Event]) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from monitor import catalog
+from monitor.incident import UNKNOWN, incidents
 from monitor.model import STATES, Beat, OpenFinding, Probe, Reading, Snapshot
 
 STALE_BEATS = 3
@@ -207,6 +208,9 @@ class Board(Collector):
             finding = entry.finding
             pairs = {"kind": finding.kind, "severity": finding.severity, "subject": finding.subject}
             yield catalog.FINDING_ACTIVE, {"target": beat.target, **pairs}, 1.0
+        causes = [one.causes[0].of if one.causes else UNKNOWN for one in incidents(beat.target, beat.open)]
+        for cause in dict.fromkeys(causes):  # two incidents may have one cause
+            yield catalog.INCIDENT_ACTIVE, {"target": beat.target, "cause": cause or UNKNOWN}, 1.0
         if not beat.snapshots:
             return
         yield catalog.HEARTBEAT_AT, {"target": beat.target}, beat.at + beat.took

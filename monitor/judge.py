@@ -86,7 +86,7 @@ def judge(memory: Memory, seen: Seen, open_findings: Iterable[OpenFinding], term
     entries = tuple(open_findings)
     memory, judged = _judged(memory, seen, entries, terms)
     changes = join.happened(seen.past, seen.facts, seen.events)
-    return memory, replace(judged, findings=join.join(judged.findings, entries, changes))
+    return memory, replace(judged, findings=join.join(judged.findings, entries, changes, seen.snapshot.at))
 
 
 def _judged(memory: Memory, seen: Seen, entries: tuple[OpenFinding, ...], terms: Terms) -> tuple[Memory, Judged]:

@@ -271,10 +271,11 @@ class Acceptance:
 
 @dataclass(frozen=True, slots=True)
 class Near:
-    """What happened at nearly the same time as something else, in words."""
+    """What happened at nearly the same time as something else, in words; `of` names the fact or the kind of event."""
 
     what: str
     at: float
+    of: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,7 +284,7 @@ class Finding:
 
     `group` names what a person is told once (TTFT and TPOT of one slow server are one message). It opens after
     `hold` seconds, counted from `onset` where the judge knows one, else from when it was first seen. `near` is what
-    changed near a regression's onset, and what got slower near a setting's, the nearest first.
+    changed near the onset, and of a setting what got slower near its change, the nearest first.
     """
 
     key: str
@@ -308,6 +309,34 @@ class OpenFinding:
     finding: Finding
     since: float
     opened_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """What may have brought an incident: `of` names a fact, a kind of event, or a trouble of the server.
+
+    `at` is None where nobody saw it happen. `weight`, 0 to 1, says how close in time it is; `fix` is empty where
+    nothing is known to be done about it.
+    """
+
+    what: str
+    of: str
+    at: float | None
+    weight: float
+    fix: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """Findings that began together, the first one first, and what may have brought them, the likeliest first."""
+
+    key: str
+    target: str
+    title: str
+    onset: float
+    severity: Severity
+    findings: tuple[OpenFinding, ...]
+    causes: tuple[Cause, ...]
 
 
 @dataclass(frozen=True, slots=True)

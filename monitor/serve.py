@@ -23,7 +23,7 @@ from monitor.export import Board, Periods
 from monitor.health import Patience
 from monitor.heartbeat import REMOTE, Heart, Local, Pulse
 from monitor.judge import Terms
-from monitor.model import Flip
+from monitor.model import Flip, Incident
 from monitor.node import Node, every
 from monitor.parts import canary, client, is_local, loading, node_looks, others, policy
 from monitor.rules.load import load
@@ -158,10 +158,15 @@ def sinks(settings: Settings) -> dict[str, Options]:
 
 
 def tell(
-    settings: Settings, target: str, flip: Flip, also: tuple[str, ...], changed: tuple[str, ...]
+    settings: Settings,
+    target: str,
+    flip: Flip,
+    also: tuple[str, ...],
+    changed: tuple[str, ...],
+    incident: Incident | None,
 ) -> tuple[Outgoing, ...]:
     """Word a flip for every sink; in shadow it is only recorded that it would have been sent."""
-    text = message(target, flip, also, changed)
+    text = message(target, flip, also, changed, incident)
     return tuple(Outgoing(name, text, shadow=settings.alert.paging == "shadow") for name in settings.alert.sink)
 
 

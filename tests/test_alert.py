@@ -6,14 +6,15 @@ from pathlib import Path
 
 import httpx
 import pytest
-from examples import AT, closed, finding, opened
+from examples import AT, closed, finding, open_finding, opened
 from goldens import compare
 from structlog.testing import capture_logs
 
-from monitor.alert.message import message, utc
+from monitor.alert.message import message, sentence, utc
 from monitor.alert.registry import SINKS, Attempt, deliver
 from monitor.alert.sink import Options
-from monitor.model import Flip
+from monitor.incident import LIKELY, incidents
+from monitor.model import Cause, Flip, Incident, Near
 from monitor.settings import Sink
 
 GOLDENS = Path(__file__).parent / "goldens"
@@ -33,7 +34,12 @@ def answer(status: int) -> Callable[[httpx.Request], httpx.Response]:
 @pytest.mark.parametrize(("name", "flip"), [("opened", opened()), ("closed", closed())])
 def test_message_golden(name: str, flip: Flip) -> None:
     """Receivers can rely on every field of the message, opened and closed."""
-    told = message("llama", flip, ["llama: canary TPOT 10 → 15 ms (+50%)"])
+    changed = Near("vm.swappiness 0 → 60", AT - 360, "vm.swappiness")
+    found = open_finding(finding(near=(changed,), evidence={"effect": "short TTFT +50%"}))
+    drift = finding("tuning", kind="tuning", subject="vm.swappiness", remedy="sysctl -w vm.swappiness=0")
+    (incident,) = incidents("llama", [found, open_finding(drift)])
+
+    told = message("llama", flip, ["llama: canary TPOT 10 → 15 ms (+50%)"], (), incident)
 
     compare(GOLDENS / f"message_{name}.json", json.dumps(told, indent=1, ensure_ascii=False) + "\n")
 
@@ -137,6 +143,32 @@ async def test_an_address_that_is_none() -> None:
         made = await attempt(answer(200), Options("webhook", "https://host:secret/"))
 
     assert Attempt("internal error: InvalidURL", permanent=True) == made
+
+
+@pytest.mark.parametrize(
+    ("cause", "said"),
+    [
+        (None, "no cause is known"),
+        (Cause("x 1 → 2", "x", None, 0.0), "perhaps x 1 → 2 since the baseline"),
+        (Cause("x 1 → 2", "x", AT, LIKELY - 0.01), "perhaps x 1 → 2 at 2027-01-15 08:00:00 UTC"),
+        (Cause("x 1 → 2", "x", AT, LIKELY), "probably x 1 → 2 at 2027-01-15 08:00:00 UTC"),
+    ],
+)
+def test_an_incident_in_one_sentence(cause: Cause | None, said: str) -> None:
+    """The sentence blames only what is close in time as probable, and says so where nothing is known."""
+    incident = Incident("key", "llama", "llama: slow", AT, "warning", (), (cause,) if cause else ())
+
+    assert f"llama: slow since 2027-01-15 08:00:00 UTC; {said}" == sentence(incident)
+
+
+async def test_log_sink_tells_the_incident() -> None:
+    """Who reads the log sees the incident's sentence, too."""
+    incident = Incident("key", "llama", "llama: slow", AT, "warning", (), ())
+    with capture_logs() as logs:
+        async with httpx.AsyncClient() as client:
+            await deliver(message("llama", opened(), incident=incident), Options("log"), client)
+
+    assert ["llama: slow since 2027-01-15 08:00:00 UTC; no cause is known"] == [line["incident"] for line in logs]
 
 
 async def test_log_sink() -> None:

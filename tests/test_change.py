@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor import catalog
-from monitor.model import Event, Fact, Near
+from monitor.model import Event, Fact, Near, OpenFinding
 from monitor.tuning.change import MOST as MOST_KEPT
 from monitor.tuning.change import UNKNOWN, Change, Past, merged, past, spread, step
 from monitor.tuning.join import AFTER, BEFORE, MOST, happened, join
@@ -113,7 +113,17 @@ def test_a_few_changes_are_told() -> None:
 def test_without_an_onset_nothing_is_joined() -> None:
     """Where nobody knows when something began, nothing came with it."""
     assert () == joined(None, Near("restart", AT))
-    assert [()] == [one.near for one in join([finding(kind="health", onset=AT)], (), [Near("restart", AT)])]
+
+
+def test_changes_near_a_trouble_of_health() -> None:
+    """A trouble of health begins at its onset, else when it was found: long ago if it is open, now if it is new."""
+    sure, gone = finding(kind="health", onset=AT), finding("health:llama:unreachable", kind="health", onset=None)
+    changes = [Near("before", AT - 60), Near("after", AT + BEFORE + 60)]
+    entries = [OpenFinding(gone, AT, AT)]
+
+    new, fresh = join([sure, gone], (), changes, AT + BEFORE)
+    _, old = join([sure, gone], entries, changes, AT + BEFORE)
+    assert [["before"], ["after"], ["before"]] == [[one.what for one in known.near] for known in (new, fresh, old)]
 
 
 def test_what_got_slower_with_a_setting() -> None:
@@ -144,11 +154,11 @@ def test_what_happened_is_put_into_words() -> None:
     events = (Event("restart", AT - 40, AT - 40), Event("annotation", AT, AT, "image 0.33"))
 
     assert (
-        Near("cpu.governor performance → powersave on 64 CPUs", AT - 60),
-        Near("vllm.version 0.10 → 0.11", AT - 40),
-        Near("process.arguments aa → bb", AT - 40),
-        Near("restart", AT - 40),
-        Near("annotation: image 0.33", AT),
+        Near("cpu.governor performance → powersave on 64 CPUs", AT - 60, "cpu.governor"),
+        Near("vllm.version 0.10 → 0.11", AT - 40, catalog.VERSION),
+        Near("process.arguments aa → bb", AT - 40, catalog.PROCESS_ARGUMENTS),
+        Near("restart", AT - 40, "restart"),
+        Near("annotation: image 0.33", AT, "annotation"),
     ) == happened(known, facts, events)
 
 

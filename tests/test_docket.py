@@ -1,5 +1,6 @@
 """The docket: what opens and closes is kept with its messages, and what is known beside it is told with them."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from examples import AT, finding
 from monitor.alert.message import message
 from monitor.docket import MOST, Circumstances, Docket
 from monitor.judge import Judged
-from monitor.model import Event, Finding, Flip, Near
+from monitor.model import Event, Finding, Flip, Incident, Near
 from monitor.store.engine import connect
 from monitor.store.outbox import Outbox, Outgoing
 from monitor.store.schema import StoreError
@@ -43,8 +44,10 @@ def store(tmp_path: Path) -> Iterator[Store]:
     made.close()
 
 
-def tell(target: str, flip: Flip, also: tuple[str, ...], changed: tuple[str, ...]) -> tuple[Outgoing, ...]:
-    return (Outgoing("team", message(target, flip, also, changed), shadow=False),)
+def tell(
+    target: str, flip: Flip, also: tuple[str, ...], changed: tuple[str, ...], incident: Incident | None
+) -> tuple[Outgoing, ...]:
+    return (Outgoing("team", message(target, flip, also, changed, incident), shadow=False),)
 
 
 async def settle(
@@ -152,6 +155,24 @@ async def test_what_came_with_a_setting_is_told_of_it(store: Store) -> None:
     (said,) = due(store)
     assert ["short TPOT +14% since 2027-01-15 06:01:40 UTC"] == said["came_with"]
     assert ["x 1 → 2 at 2027-01-15 06:00:00 UTC"] == said["changed"]
+
+
+async def test_the_incident_is_told(store: Store) -> None:
+    """Messages of findings that began together name the same incident, to its end; one about a setting names none."""
+    near = (Near("x 1 → 2", AT - 360, "x"),)
+    slow, gone = replace(SLOW, near=near), replace(GONE, onset=AT - 200)
+    docket = Docket("llama", store.outbox, tell)
+
+    await settle(docket, [slow, gone, replace(DRIFT, subject="x", severity="warning")])
+    await settle(docket, [], AT + 60)
+
+    said = due(store, AT + 90)
+    incidents = {message["kind"]: message["incident"] for message in said if message["status"] == "firing"}
+    assert ["x 1 → 2"] == [cause["what"] for cause in incidents["regression"]["causes"]]
+    assert incidents["tuning"] is None
+    assert {"regression": 2, "health": 2} == Counter(
+        message["kind"] for message in said if message["incident"] == incidents["health"]
+    )
 
 
 async def test_information_is_shown_and_not_told(store: Store) -> None:

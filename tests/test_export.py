@@ -28,6 +28,7 @@ from monitor.model import (
     Event,
     Fact,
     Judgement,
+    Near,
     OpenFinding,
     Reading,
     Rule,
@@ -304,7 +305,7 @@ def test_an_old_beat_shows_no_readings(board: Board, clock: Clock) -> None:
 
     clock.at = AT + 45.1
 
-    stays = {"finding_active", "heartbeat_timestamp_seconds", "store_success"}
+    stays = {"finding_active", "incident_active", "heartbeat_timestamp_seconds", "store_success"}
     of_the_canary = {name for name in before if name.startswith("canary_")}
     last_success = {"collector_last_success_timestamp_seconds"}
     assert {*stays, *of_the_canary, *last_success} == names(board, "llama")
@@ -417,11 +418,24 @@ def test_warm_ratio(board: Board) -> None:
     assert {(("profile", "warm"), ("target", "llama")): 0.2} == shown
 
 
+def test_incidents_are_shown_with_their_first_cause(board: Board) -> None:
+    """Each cause of an open incident is one series, however many incidents it has, also where none is known."""
+    near = (Near("vm.swappiness 0 → 60", AT - 60, "vm.swappiness"), Near("restart", AT - 90, "restart"))
+    slow = finding(near=near)
+    found = [OpenFinding(slow, AT, AT), OpenFinding(finding("long"), AT + 1e4, AT), OpenFinding(slow, AT + 2e4, AT)]
+    board.show(beat(open=tuple(found)), stored=True)
+
+    assert [
+        'vllm_monitor_incident_active{cause="vm.swappiness",target="llama"} 1.0',
+        'vllm_monitor_incident_active{cause="unknown",target="llama"} 1.0',
+    ] == [line for line in text(board).splitlines() if line.startswith(catalog.INCIDENT_ACTIVE)]
+
+
 def test_findings_are_shown_before_the_first_beat(board: Board) -> None:
     """After a restart what was open is shown at once, and nothing that was not seen yet."""
     board.show_open("llama", (open_finding(),), AT)
 
-    assert {"finding_active"} == names(board, "llama")
+    assert {"finding_active", "incident_active"} == names(board, "llama")
 
 
 def test_a_long_fact_is_cut(board: Board) -> None:

@@ -265,7 +265,7 @@ DRIFT = open_finding(
     )
 )
 OPEN_RULE = open_finding(finding("rule:llama:host.swappiness", kind="tuning", subject="host.swappiness", onset=None))
-SLOW = open_finding(finding(near=(Near("cpu.governor performance → <powersave>", AT - 60),)))
+SLOW = open_finding(finding(near=(Near("cpu.governor performance → <powersave>", AT - 60, "cpu.governor"),)))
 TUNED: dict[str, Any] = {
     "rulings": RULINGS,
     "open": (SLOW, DRIFT, OPEN_RULE),
@@ -329,8 +329,8 @@ async def test_tuning_is_told(board: Board, client: httpx.AsyncClient) -> None:
 
 
 async def test_tuning_is_on_the_page(board: Board, client: httpx.AsyncClient) -> None:
-    """The page shows what is wrong and why, what changed and what came with it, both ways, and counts the rest; what
-    other processes say stays text.
+    """The page shows what is wrong and why, what changed and what came with it, and counts the rest; what other
+    processes say stays text.
     """
     board.show(beat(**TUNED), stored=True)
     _, page = await told(client)
@@ -342,10 +342,9 @@ async def test_tuning_is_on_the_page(board: Board, client: httpx.AsyncClient) ->
     change = "cpu.governor performance → &lt;powersave&gt;"
     assert f'<span class="bad">{change}</span> <span class="dim">since 2027-01-15 07:59:00 UTC</span>' in page
     assert 'came with: short TPOT +14% <span class="dim">2027-01-15 07:59:30 UTC</span>' in page
-    assert f'near it: {change} <span class="dim">2027-01-15 07:59:00 UTC</span>' in page
     assert '<tr><th>accepted</th><td>vllm.version &lt;i&gt; <span class="dim">2027-01-15 07:59:30 UTC</span>' in page
     assert '<td class="dim">no cpufreq<br>host.epp, host.governor</td>' in page
-    assert 1 == page.count("TTFT 50 → 75 ms")
+    assert 2 == page.count("TTFT 50 → 75 ms")  # as an incident and as its finding, not as a setting
 
 
 async def test_what_is_near_a_finding_is_in_the_status(board: Board, client: httpx.AsyncClient) -> None:
@@ -356,6 +355,73 @@ async def test_what_is_near_a_finding_is_in_the_status(board: Board, client: htt
     assert [["cpu.governor performance → <powersave>"], ["short TPOT +14%"], []] == [
         [one["what"] for one in entry["near"]] for entry in document["findings"]
     ]
+
+
+async def test_incidents_are_told(board: Board, client: httpx.AsyncClient) -> None:
+    """An open incident is told with one sentence, its findings and its causes, each with what to do about it."""
+    board.show(beat(**TUNED), stored=True)
+    document = (await client.get("/api/v1/incidents")).json()
+
+    title = "llama: canary TTFT 50 → 75 ms (+50%) against baseline 'good-day', profile short"
+    change = "cpu.governor performance → <powersave>"
+    incident = {
+        "key": "incident:llama:1799999700",
+        "title": title,
+        "sentence": f"{title} since 2027-01-15 07:55:00 UTC; perhaps {change} at 2027-01-15 07:59:00 UTC",
+        "severity": "warning",
+        "since": AT - 300,
+        "since_utc": "2027-01-15 07:55:00 UTC",
+        "causes": [
+            {
+                "what": change,
+                "cause": "cpu.governor",
+                "at": AT - 60,
+                "at_utc": "2027-01-15 07:59:00 UTC",
+                "weight": 0.25,
+                "fix": "restore it",
+            }
+        ],
+        "findings": [{"key": "regression:llama:short:ttft", "summary": title, "since": AT - 300}],
+    }
+    told_of_target, _ = await told(client)
+    assert {"at": AT, "at_utc": "2027-01-15 08:00:00 UTC", "incidents": [{"target": "llama", **incident}]} == document
+    assert [incident] == told_of_target["incidents"]
+
+
+async def test_incidents_are_on_the_page(board: Board, client: httpx.AsyncClient) -> None:
+    """An incident stands at the top of its target: one sentence, one list; what other processes say stays text."""
+    unseen = replace(DRIFT, finding=replace(DRIFT.finding, onset=None))
+    alone = open_finding(finding())
+    board.show(beat(open=(alone, unseen)), stored=True)
+    board.show(beat("qwen", open=(alone,)), stored=True)
+    _, page = await told(client)
+
+    llama, qwen = page.split("<h2>")[1:3]
+    assert "profile short since 2027-01-15 07:55:00 UTC; perhaps cpu.governor performance → &lt;powersave&gt;" in llama
+    assert llama.index("<section>") < llama.index("model unknown")
+    assert '<li>cpu.governor performance → &lt;powersave&gt; <span class="dim">since the baseline, weight 0.00' in llama
+    assert '<br><span class="dim">restore it</span></li>' in llama
+    assert "; no cause is known</b></p>" in qwen
+    assert "<ol>" not in qwen
+
+
+async def test_what_only_informs_says_what_is_near(board: Board, client: httpx.AsyncClient) -> None:
+    """Of what is no incident the page says beside the finding what changed near it."""
+    mild = replace(SLOW, finding=replace(SLOW.finding, severity="info"))
+    board.show(beat(open=(mild,)), stored=True)
+    document, page = await told(client)
+
+    change = "cpu.governor performance → &lt;powersave&gt;"
+    assert [] == document["incidents"]
+    assert f'near it: {change} <span class="dim">2027-01-15 07:59:00 UTC</span>' in page
+
+
+async def test_incidents_are_documented(client: httpx.AsyncClient) -> None:
+    """OpenAPI says what each document tells."""
+    paths = (await client.get("/openapi.json")).json()["paths"]
+
+    assert {"/api/v1/status", "/api/v1/incidents", "/api/v1/tuning"} <= paths.keys()
+    assert "findings that began together" in paths["/api/v1/incidents"]["get"]["description"]
 
 
 async def test_before_the_first_look_tuning_is_unknown(board: Board, client: httpx.AsyncClient) -> None:

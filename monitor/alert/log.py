@@ -14,4 +14,11 @@ _log = structlog.get_logger()
 async def send(message: Mapping[str, Any], _options: Options, _client: httpx.AsyncClient) -> None:
     """Log once; cannot fail."""
     tell = _log.warning if message["status"] == "firing" else _log.info
-    tell(message["summary"], status=message["status"], severity=message["severity"], since=message["since_utc"])
+    incident = {"incident": message["incident"]["sentence"]} if message["incident"] else {}
+    tell(
+        message["summary"],
+        status=message["status"],
+        severity=message["severity"],
+        since=message["since_utc"],
+        **incident,
+    )

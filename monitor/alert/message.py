@@ -4,17 +4,21 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from monitor.model import Flip, Near
+from monitor.incident import LIKELY
+from monitor.model import Cause, Flip, Incident, Near
 
 SCHEMA = 1
 """Grows when a field changes its meaning; fields may be added without."""
 
 
-def message(target: str, flip: Flip, also: Sequence[str] = (), changed: Sequence[str] = ()) -> dict[str, Any]:
+def message(
+    target: str, flip: Flip, also: Sequence[str] = (), changed: Sequence[str] = (), incident: Incident | None = None
+) -> dict[str, Any]:
     """Put a flip into words and figures.
 
     `also` are the summaries of what else is wrong with the same server, `changed` says what changed: near a
     regression's onset, since the baseline, lately. Of a setting `came_with` says what got slower near its change.
+    `incident` is what the finding belongs to, with its likely causes; None of a setting.
 
     `id` is equal in repeated deliveries: receivers deduplicate by it. `key` is equal for one trouble's messages.
     """
@@ -30,6 +34,7 @@ def message(target: str, flip: Flip, also: Sequence[str] = (), changed: Sequence
         "severity": finding.severity,
         "subject": finding.subject,
         "summary": finding.summary if flip.opened else f"resolved: {finding.summary}",
+        "incident": incident_document(incident) if incident else None,
         "also": list(also),
         "changed": list(changed),
         "came_with": [f"{one.what} since {utc(one.at)}" for one in finding.near] if finding.kind == "tuning" else [],
@@ -42,6 +47,42 @@ def message(target: str, flip: Flip, also: Sequence[str] = (), changed: Sequence
         "at": flip.at,
         "at_utc": utc(flip.at),
     }
+
+
+def incident_document(incident: Incident) -> dict[str, Any]:
+    """Tell an incident in one sentence and one list of causes; equal `key`s of messages are one incident."""
+    return {
+        "key": incident.key,
+        "title": incident.title,
+        "sentence": sentence(incident),
+        "severity": incident.severity,
+        "since": incident.onset,
+        "since_utc": utc(incident.onset),
+        "causes": [
+            {
+                "what": one.what,
+                "cause": one.of,
+                "at": one.at,
+                "at_utc": None if one.at is None else utc(one.at),
+                "weight": one.weight,
+                "fix": one.fix,
+            }
+            for one in incident.causes
+        ],
+    }
+
+
+def sentence(incident: Incident) -> str:
+    """Say in one sentence what is wrong, since when, and what most likely brought it."""
+    return f"{incident.title} since {utc(incident.onset)}; {_blamed(incident.causes)}"
+
+
+def _blamed(causes: Sequence[Cause]) -> str:
+    if not causes:
+        return "no cause is known"
+    first = causes[0]
+    when = "since the baseline" if first.at is None else f"at {utc(first.at)}"
+    return f"{'probably' if first.weight >= LIKELY else 'perhaps'} {first.what} {when}"
 
 
 def worded(one: Near) -> str:

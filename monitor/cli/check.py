@@ -8,14 +8,15 @@ from pathlib import Path
 import click
 
 from monitor import capture, health, judge
-from monitor.alert.message import utc, worded
+from monitor.alert.message import sentence, utc, worded
 from monitor.canary.stopwatch import Stopwatch
 from monitor.cli.canary import introduce
 from monitor.cli.look import LIMIT
 from monitor.cli.options import config_option, json_option, open_store, print_json, settings, targets_option
 from monitor.cli.tuning import known
 from monitor.detect.strata import title
-from monitor.model import SEVERITIES, Finding, Judgement, Probe, Snapshot
+from monitor.incident import incidents
+from monitor.model import SEVERITIES, Finding, Judgement, OpenFinding, Probe, Snapshot
 from monitor.parts import canary as make_canary
 from monitor.parts import client
 from monitor.script.shell import plain
@@ -39,6 +40,7 @@ class Result:
 
     target: str
     baseline: str | None
+    incidents: tuple[str, ...]
     findings: tuple[Finding, ...]
     judgements: tuple[Judgement, ...]
     accepted: tuple[dict[str, str], ...]
@@ -124,7 +126,9 @@ async def _check(chosen: Settings, survey: Survey, remembered: Known, requests: 
     )
     _, judged = judge.judge(memory, seen, (), terms)
     settled = tuple({"fact": fact, "value": value} for fact, value in sorted(remembered.accepted))
-    return Result(name, baseline.name if baseline else None, judged.findings, judged.judgements, settled)
+    entries = [OpenFinding(one, now.at if one.onset is None else one.onset, now.at) for one in judged.findings]
+    told = tuple(sentence(one) for one in incidents(name, entries))
+    return Result(name, baseline.name if baseline else None, told, judged.findings, judged.judgements, settled)
 
 
 async def _canaries(
@@ -147,6 +151,8 @@ def _print_result(result: Result) -> None:
         click.echo(f"  {finding.severity}: {plain(finding.summary)}{since}\n    {finding.remedy}")
         for one in finding.near:
             click.echo(f"    {'came with' if finding.kind == 'tuning' else 'near it'}: {plain(worded(one))}")
+    for incident in result.incidents:
+        click.echo(f"  incident: {plain(incident)}")
     for settled in result.accepted:
         click.echo(f"  accepted: {settled['fact']} {plain(settled['value'])}")
     for judgement in result.judgements:

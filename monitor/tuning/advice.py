@@ -44,5 +44,5 @@ def _finding(target: str, one: Ruling, onset: float | None) -> Finding:
         onset=onset,
         observed=one.actual,
         expected=str(rule.ask),
-        evidence={"rule": rule.id, "why": rule.why},
+        evidence={"rule": rule.id, "fact": rule.ask.fact, "why": rule.why},
     )

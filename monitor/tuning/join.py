@@ -1,4 +1,4 @@
-"""What happened at nearly the same time: the changes near a regression, and what got slower near a setting's change."""
+"""What happened at nearly the same time: the changes near a trouble, and what got slower near a setting's change."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -24,13 +24,13 @@ def happened(past: Past, facts: Iterable[Fact], events: Iterable[Event]) -> tupl
     wide = spread(facts)
     together = {(change.fact, change.at) for change in past.recent}
     changed = [
-        Near(f"{change}{wide.get(change.fact, '')}", change.at)
+        Near(f"{change}{wide.get(change.fact, '')}", change.at, change.fact)
         for change in past.recent
         if change.fact not in SAID_BY_OTHERS
         and change.at is not None
         and together.isdisjoint((plainer, change.at) for plainer in ECHOES.get(change.fact, ()))
     ]
-    return (*changed, *(Near(words(event), event.at) for event in events))
+    return (*changed, *(Near(words(event), event.at, event.kind) for event in events))
 
 
 def causes(events: Iterable[Event]) -> tuple[Event, ...]:
@@ -43,22 +43,26 @@ def words(event: Event) -> str:
     return f"{event.kind}: {event.text}" if event.text else event.kind
 
 
-def join(findings: Iterable[Finding], entries: Iterable[OpenFinding], changes: Iterable[Near]) -> tuple[Finding, ...]:
-    """Say of each regression which changes are near its onset, and of each setting what got slower near its change.
+def join(
+    findings: Iterable[Finding], entries: Iterable[OpenFinding], changes: Iterable[Near], at: float | None = None
+) -> tuple[Finding, ...]:
+    """Say of each trouble which changes are near its onset, and of each setting what got slower near its change.
 
-    `entries` are open: a regression that is not judged just now may be the one that a change brought.
+    `entries` are open: a regression that is not judged just now may be the one that a change brought. A trouble of
+    health whose onset nobody knows began when it was found, at the latest now (`at`, which settings do without).
     """
-    found, changes = tuple(findings), tuple(changes)
+    found, entries, changes = tuple(findings), tuple(entries), tuple(changes)
+    since = {entry.finding.key: entry.since for entry in entries}
     known = {entry.finding.key: entry.finding for entry in entries} | {finding.key: finding for finding in found}
     slower = [Near(_effect(one), one.onset) for one in known.values() if one.kind == "regression" and one.onset]
-    return tuple(replace(one, near=_near(one, changes, slower)) for one in found)
+    began = [since.get(one.key, at) if one.onset is None and one.kind == "health" else one.onset for one in found]
+    return tuple(replace(one, near=_near(one, onset, changes, slower)) for one, onset in zip(found, began, strict=True))
 
 
-def _near(finding: Finding, changes: Iterable[Near], slower: Iterable[Near]) -> tuple[Near, ...]:
-    onset = finding.onset
-    if onset is None or finding.kind == "health":
+def _near(finding: Finding, onset: float | None, changes: Iterable[Near], slower: Iterable[Near]) -> tuple[Near, ...]:
+    if onset is None:
         return ()
-    if finding.kind == "regression":
+    if finding.kind != "tuning":
         near = [one for one in changes if -BEFORE <= one.at - onset <= AFTER]
     else:
         near = [one for one in slower if -BEFORE <= onset - one.at <= AFTER]

@@ -9,6 +9,7 @@ from jinja2 import Environment, PackageLoader
 from prometheus_client.exposition import choose_encoder
 
 from monitor.export import Board
+from monitor.web.incident import incidents
 from monitor.web.status import status
 from monitor.web.tuning import Document, tuning
 
@@ -27,6 +28,15 @@ def create_app(board: Board, targets: Sequence[str]) -> FastAPI:
     async def summary() -> Document:
         """Everything the page says, as JSON."""
         return status(board, targets)
+
+    @app.get("/api/v1/incidents")
+    async def troubles() -> Document:
+        """What is open now: findings that began together, each with one sentence and what may have brought it.
+
+        Causes are ranked by closeness in time (`weight`, 1 at the onset, half of that ten minutes before it), then by
+        severity; `at` is null where nobody saw it happen, `fix` empty where nothing is known to be done about it.
+        """
+        return incidents(board, targets)
 
     @app.get("/api/v1/tuning")
     async def settings() -> Document:

@@ -6,6 +6,7 @@ from monitor.alert.message import utc
 from monitor.detect.strata import title
 from monitor.export import Board
 from monitor.model import Beat, Event, OpenFinding, Probe, Snapshot
+from monitor.web.incident import of_target
 from monitor.web.tuning import Document, near
 
 MOST_EVENTS = 5
@@ -48,6 +49,7 @@ def _target(board: Board, name: str) -> Document:
         "model": known.get("vllm.model"),
         "version": known.get("vllm.version"),
         "baseline": beat.baseline.name if beat and beat.baseline else None,
+        "incidents": of_target(beat),
         "findings": [_finding(entry) for entry in beat.open] if beat else [],
         "judgements": [
             {
