@@ -195,8 +195,8 @@ MOVES = (
 )
 
 
-def moved(metric: str, before: str, after: str) -> str:
-    """Say why a metric's figures of two versions do not compare; empty where they do, or where a version is unknown."""
+def moved(before: str, after: str) -> Mapping[str, str]:
+    """Give the metrics whose figures of two versions do not compare, with why; none where a version is unknown."""
     versions = sorted(known for known in (version(before), version(after)) if known)
     between = [move for move in MOVES if versions[0] < move.since <= versions[-1]] if versions else []
-    return next((move.why for move in reversed(between) if metric in move.metrics), "")
+    return {metric: move.why for move in between for metric in move.metrics}

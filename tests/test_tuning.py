@@ -106,3 +106,14 @@ async def test_what_changed_and_what_got_slower_are_told_together(tmp_path: Path
     assert changed in near(restored, "short tpot")
     at = next(entry.since for entry in slow.open if entry.finding.subject == "cpu.governor")
     assert f"{changed} at {utc(at)}" == hook.got[0]["changed"][0]
+
+
+def test_what_a_version_counts_otherwise_is_told() -> None:
+    """A new version in which users' figures mean something else says so: they do not compare across it."""
+    before, after = (Fact(catalog.VERSION, "0.16.0"),), (Fact(catalog.VERSION, "0.17.1"),)
+
+    (found,) = drift.drift("llama", before, after, BOOK)
+
+    assert found.remedy.endswith(
+        "; since 0.17 vLLM counts from before the prompt is rendered and tokenised, so that both are longer"
+    )

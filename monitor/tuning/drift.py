@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from monitor import catalog
+from monitor import catalog, contract
 from monitor.model import Fact, Finding
 from monitor.tuning.advice import Accepted
 from monitor.tuning.change import UNKNOWN, Change, Past, spread
@@ -82,4 +82,6 @@ def _finding(target: str, change: Change, words: str, past: Past, standing: Stan
 
 def _remedy(change: Change, standing: Standing | None) -> str:
     settle = f"restore it, or tell that it is deliberate: monitor accept {change.fact}"
+    if change.fact == catalog.VERSION:  # across it, what vLLM counts of users' requests may mean something else
+        settle = "; ".join((settle, *dict.fromkeys(contract.moved(change.before or "", change.after).values())))
     return f"{standing.fix}; {settle} [{standing.guide}]" if standing else settle
