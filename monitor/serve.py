@@ -19,7 +19,7 @@ from monitor.canary.canary import Server
 from monitor.canary.stopwatch import Lag, Stopwatch
 from monitor.collect.vllm import look as vllm
 from monitor.delivery import Delivery
-from monitor.export import Board, Periods
+from monitor.export.board import Board, Periods
 from monitor.health import Patience
 from monitor.heartbeat import REMOTE, Heart, Local, Pulse
 from monitor.judge import Terms

@@ -10,7 +10,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from monitor import catalog
-from monitor.export import LONGEST_VALUE
+from monitor.export.points import LONGEST_VALUE
 from monitor.model import Fact, Ruling
 
 MODE = 0o644

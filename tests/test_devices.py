@@ -9,7 +9,7 @@ from monitor import catalog
 from monitor.collect.registry import DEVICE_COLLECTORS, run
 from monitor.devices import LOCK, sources
 from monitor.doctor import Check, examine
-from monitor.export import OLD_FIGURES, Board, Periods
+from monitor.export.board import OLD_FIGURES, Board, Periods
 from monitor.model import Fact, Reading, Snapshot, labels
 from monitor.parts import node_looks
 from monitor.settings import Ascend, Host, Settings, StoreSettings, Target

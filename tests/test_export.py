@@ -19,7 +19,8 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from monitor import catalog
-from monitor.export import LONGEST_VALUE, MOST_NOTES, Board, Periods
+from monitor.export.board import Board, Periods
+from monitor.export.points import LONGEST_VALUE, MOST_NOTES
 from monitor.model import (
     STATES,
     Acceptance,

@@ -11,7 +11,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from monitor import catalog
-from monitor.export import Board, Periods
+from monitor.export.board import Board, Periods
 from monitor.model import (
     STATES,
     Acceptance,

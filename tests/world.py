@@ -19,7 +19,7 @@ from monitor.canary.profiles import BUILT_IN, Profile
 from monitor.canary.stopwatch import Lag, Stopwatch
 from monitor.collect.vllm import look as vllm
 from monitor.delivery import Delivery
-from monitor.export import Board, Periods
+from monitor.export.board import Board, Periods
 from monitor.heartbeat import Heart, Local
 from monitor.model import Beat, Context, Fact
 from monitor.node import NODE

@@ -8,7 +8,7 @@ from fastapi.responses import HTMLResponse, PlainTextResponse
 from jinja2 import Environment, PackageLoader
 from prometheus_client.exposition import choose_encoder
 
-from monitor.export import Board
+from monitor.export.board import Board
 from monitor.web.incident import incidents
 from monitor.web.status import status
 from monitor.web.tuning import Document, tuning

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from monitor import incident
 from monitor.alert.message import incident_document, utc
-from monitor.export import Board
+from monitor.export.board import Board
 from monitor.model import Beat
 from monitor.web.tuning import Document
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from monitor.alert.message import utc
 from monitor.detect.strata import title
-from monitor.export import Board
+from monitor.export.board import Board
 from monitor.model import Beat, Event, OpenFinding, Probe, Snapshot
 from monitor.web.incident import of_target
 from monitor.web.tuning import Document, near

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from monitor.alert.message import utc
-from monitor.export import Board
+from monitor.export.board import Board
 from monitor.model import SEVERITIES, Acceptance, Beat, Near, OpenFinding, Ruling
 from monitor.tuning import advice, drift
 
