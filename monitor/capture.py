@@ -13,7 +13,7 @@ from monitor.detect.calibrate import HUMBLE_EFFECT, HUMBLE_SPAN, resolves
 from monitor.detect.ruler import MIN_SAMPLES, Policy, ruler
 from monitor.detect.steady import drifted, independent
 from monitor.detect.strata import RATES, RATIOS, lagged, series, title, unusable
-from monitor.model import Baseline, Context, Fact, Probe
+from monitor.model import Baseline, Context, Fact, Probe, Series
 from monitor.stats import quantile
 from monitor.tuning.change import Change
 
@@ -73,10 +73,11 @@ def make(  # what a baseline is made of
     changed: Iterable[Change],
     at: float,
     beside: Sequence[Probe] = (),
+    users: tuple[Series, ...] = (),
 ) -> Baseline:
     """Make a baseline of a sample, unless what changed meanwhile or the sample itself forbids it.
 
-    `beside` are probes of other profiles, which are kept too and forbid nothing.
+    `beside` are probes of other profiles, and `users` what users had meanwhile: both are kept and forbid nothing.
 
     Raises:
         CaptureError: with every reason.
@@ -87,7 +88,7 @@ def make(  # what a baseline is made of
     if reasons:
         raise CaptureError("no baseline was captured: " + "; ".join(reasons))
     everything = (*sample, *beside)
-    return Baseline(name, context, at, series(everything), facts, answers=answers(everything))
+    return Baseline(name, context, at, (*series(everything), *users), facts, answers=answers(everything))
 
 
 def counted(sample: Iterable[Probe]) -> tuple[Probe, ...]:

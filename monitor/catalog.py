@@ -117,6 +117,12 @@ GENERATION_RATE = _metric(
     "Generated tokens per second, as the server's log line reports it, over its own interval.",
     "target", "engine",
 )  # fmt: skip
+USERS_RATE = _metric(
+    "vllm_requests_per_second",
+    "gauge",
+    "Users' requests that got a first token, per second, over the last interval free of our own canaries.",
+    "target",
+)
 USERS_TTFT = _metric(
     "vllm_ttft_seconds",
     "summary",

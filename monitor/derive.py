@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from monitor import catalog
-from monitor.model import Labels, Reading, Snapshot
+from monitor.model import Labels, Reading, Snapshot, Traffic
 
 Key = tuple[str, Labels]
 Values = Mapping[Key, float]
@@ -66,7 +66,8 @@ def means(gained: Values, at: float) -> tuple[Reading, ...]:
 class Interval:
     """What two looks at one server say together: readings to show, samples to keep, and whether it restarted.
 
-    `users_rate` is the tokens a second, read and written, that users had; None where our own are among them.
+    `users_rate` is the tokens a second, read and written, that users had; None where our own are among them. `traffic`
+    is what their requests were like; None where there were none.
     """
 
     users: Users
@@ -74,6 +75,7 @@ class Interval:
     samples: tuple[Reading, ...]
     restarted: bool
     users_rate: float | None = None
+    traffic: Traffic | None = None
 
 
 def interval(previous: Snapshot | None, snapshot: Snapshot, users: Users, *, clean: bool) -> Interval:
@@ -88,15 +90,27 @@ def interval(previous: Snapshot | None, snapshot: Snapshot, users: Users, *, cle
     ratios = hit_ratios(usable, snapshot.at)
     direct = tuple(reading for reading in snapshot.readings if not reading.metric.startswith(USERS))
     judged = tuple(reading for reading in direct if catalog.METRICS[reading.metric].worse)
-    samples = (*judged, *ratios, *means(usable, snapshot.at))
-    rate = _rate(usable, snapshot.at - previous.at) if previous and usable else None
-    return Interval(users, (*direct, *ratios, *users.readings(snapshot.at)), samples, restarted, rate)
+    seconds = snapshot.at - previous.at if previous else 0.0
+    rate = _rate(usable, seconds) if usable else None
+    traffic = _traffic(usable, now, snapshot.at, seconds)
+    arrivals = (Reading(catalog.USERS_RATE, traffic.rate, snapshot.at),) if traffic else ()
+    samples = (*judged, *ratios, *means(usable, snapshot.at), *arrivals)
+    shown = (*direct, *ratios, *users.readings(snapshot.at), *arrivals)
+    return Interval(users, shown, samples, restarted, rate, traffic)
 
 
 def total(known: Values, *metrics: str) -> float | None:
     """Sum metrics over their engines; None where nothing of them is known."""
     found = [value for (metric, _), value in known.items() if metric in metrics]
     return sum(found) if found else None
+
+
+def _traffic(gained: Values, now: Values, at: float, seconds: float) -> Traffic | None:
+    begun = total(gained, f"{catalog.USERS_TTFT}_count")
+    waited = total(gained, f"{catalog.USERS_TTFT}_sum")
+    if not begun or waited is None or seconds <= 0:
+        return None
+    return Traffic(at, begun / seconds, waited / begun, total(now, catalog.WAITING) or 0.0)
 
 
 def _rate(gained: Values, seconds: float) -> float | None:

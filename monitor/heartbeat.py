@@ -4,7 +4,7 @@ import asyncio
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -130,7 +130,7 @@ class Heart:
         self._introduce(snapshot, interval)
         facts = added(joined(snapshot, others), self._local.facts())
         await self._remember(snapshot, facts, probes, interval)
-        seen = await self._seen(snapshot, probes, facts)
+        seen = replace(await self._seen(snapshot, probes, facts), traffic=interval.traffic)
         self._memory, judged = judge.judge(self._memory, seen, self._docket.open, self._pulse.terms)
         muted_until = self._recall.holds("mute", snapshot.at)
         await self._settle(judged, Circumstances(seen.events, muted_until), snapshot.at)

@@ -3,11 +3,23 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from monitor import health, mlnode
-from monitor.detect import answers, verdict
+from monitor import catalog, contract, health, mlnode
+from monitor.detect import answers, capacity, verdict
 from monitor.detect.answers import Memories
 from monitor.health import Health
-from monitor.model import Baseline, Event, Fact, Finding, Judgement, OpenFinding, Probe, Ruling, Snapshot, State
+from monitor.model import (
+    Baseline,
+    Event,
+    Fact,
+    Finding,
+    Judgement,
+    OpenFinding,
+    Probe,
+    Ruling,
+    Snapshot,
+    State,
+    Traffic,
+)
 from monitor.tuning import join
 from monitor.tuning import judge as tuning
 from monitor.tuning.advice import Accepted
@@ -35,6 +47,8 @@ class Memory:
     arms: verdict.Arms = ()
     ruler: verdict.Ruler | None = None
     baseline: Baseline | None = None
+    users: capacity.Capacity = field(default_factory=capacity.Capacity)
+    usual: capacity.Usual | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +66,7 @@ class Seen:
     accepted: Accepted = ()
     past: Past = UNKNOWN
     events: tuple[Event, ...] = ()
+    traffic: Traffic | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +90,10 @@ def against(memory: Memory, baseline: Baseline | None, stored: Iterable[Probe], 
     """Take a baseline up; what was stored since it is replayed: a process that never stopped says the same."""
     arms = verdict.fresh(terms.profiles)
     if baseline is None:
-        return replace(memory, arms=arms, ruler=None, baseline=None)
+        return replace(memory, arms=arms, ruler=None, baseline=None, usual=None)
     ruler = verdict.ruler(baseline, terms.policy)
     arms = verdict.step(arms, ruler, verdict.comparable(baseline, stored), terms.policy)
-    return replace(memory, arms=arms, ruler=ruler, baseline=baseline)
+    return replace(memory, arms=arms, ruler=ruler, baseline=baseline, usual=capacity.usual(baseline))
 
 
 def judge(memory: Memory, seen: Seen, open_findings: Iterable[OpenFinding], terms: Terms) -> tuple[Memory, Judged]:
@@ -110,6 +125,25 @@ def _judged(memory: Memory, seen: Seen, entries: tuple[OpenFinding, ...], terms:
         unjudged = verdict.unjudged(terms.profiles, reason)
         return memory, Judged(well.state, found, keys, unjudged, tuned.rulings)
     probes = verdict.comparable(baseline, seen.probes)
+    usual = expected(memory, seen.facts)
+    memory = replace(memory, users=capacity.step(memory.users, _traffic(seen), usual))
+    lost, sure = capacity.judge(memory.users, target, usual, terms.policy.opens_after)
     memory = replace(memory, arms=verdict.step(memory.arms, ruler, probes, terms.policy))
     speed = verdict.judge(memory.arms, target, ruler, seen.snapshot.at, terms.policy)
-    return memory, Judged(well.state, (*found, *speed.findings), keys | speed.judged, speed.judgements, tuned.rulings)
+    return memory, Judged(
+        well.state, (*found, *lost, *speed.findings), keys | sure | speed.judged, speed.judgements, tuned.rulings
+    )
+
+
+def _traffic(seen: Seen) -> tuple[Traffic, ...]:
+    return (seen.traffic,) if seen.traffic else ()
+
+
+def expected(memory: Memory, facts: Iterable[Fact]) -> capacity.Usual | None:
+    """Give what is usual for users, unless vLLM began to count their TTFT from elsewhere since the baseline."""
+    then, now = (_version(known) for known in (memory.baseline.facts if memory.baseline else (), facts))
+    return None if catalog.USERS_TTFT in contract.moved(then, now) else memory.usual
+
+
+def _version(facts: Iterable[Fact]) -> str:
+    return next((fact.value or "" for fact in facts if fact.name == catalog.VERSION), "")

@@ -95,6 +95,16 @@ class Load:
 
 
 @dataclass(frozen=True, slots=True)
+class Traffic:
+    """What users had in one interval free of our canaries: requests begun a second, their mean TTFT, how many wait."""
+
+    at: float
+    rate: float
+    ttft: float
+    waiting: float
+
+
+@dataclass(frozen=True, slots=True)
 class Probe:
     """One canary: one request, or the few of which a profile's figure is made.
 

@@ -1,5 +1,6 @@
 """Capturing: what makes a baseline, what is refused, and the table that it prints."""
 
+from contextlib import closing
 from dataclasses import astuple, replace
 from pathlib import Path
 
@@ -8,8 +9,10 @@ from serving import simulated
 from world import world
 
 from monitor import capture, catalog
-from monitor.detect.ruler import Policy
-from monitor.model import Context, Fact, Load, Probe
+from monitor.detect import capacity
+from monitor.detect.ruler import Policy, ruler
+from monitor.model import Context, Fact, Load, Probe, Traffic
+from monitor.store.store import Store
 from monitor.tuning.change import Change, changes
 
 CONTEXT = Context("m", "http://x")
@@ -201,3 +204,16 @@ def test_medians() -> None:
 def test_figures_have_their_unit(metric: str, shown: str) -> None:
     """A time is shown in milliseconds, a ratio as a number."""
     assert shown == capture.figure(metric, 0.061728)
+
+
+async def test_users_are_part_of_what_was_watched(tmp_path: Path) -> None:
+    """A baseline keeps what users had meanwhile, survives the store, and is not judged by canaries for it."""
+    users = capacity.series([Traffic(15.0 * index, 2.0, 0.2, 0.0) for index in range(60)])
+    made = capture.make("watched", CONTEXT, sample(good=30), (), (), 50.0, users=users)
+    with closing(Store(f"sqlite:///{tmp_path / 'm.db'}")) as store:
+        store.baselines.save(made)
+        kept = store.baselines.get("watched")
+
+    assert capacity.Usual(2.0, 0.2) == capacity.usual(kept)
+    policy = Policy(opens_after=180.0, stale_after=600.0, every=60.0, rate=1e-7)
+    assert {"short"} == {profile for profile, _ in ruler(kept, policy).calibrations}

@@ -43,7 +43,9 @@ def test_clean_interval() -> None:
 
     shown, kept = named(interval.readings), named(interval.samples)
     assert (0.75, 3.0, 10.0) == (shown[catalog.PREFIX_RATIO], shown[TTFT_SUM], shown[TTFT_COUNT])
+    rate = kept.pop(catalog.USERS_RATE)
     assert {catalog.KV_USAGE: 0.6, catalog.PREFIX_RATIO: 0.75, catalog.USERS_TTFT: 0.3} == kept
+    assert rate == pytest.approx(2 / 3)
     assert not interval.restarted
 
 

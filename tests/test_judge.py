@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor import catalog, health, judge
-from monitor.detect import verdict
+from monitor.detect import capacity, verdict
 from monitor.detect.answers import answers
 from monitor.detect.strata import series
-from monitor.model import Baseline, Context, Fact, Load, OpenFinding, Probe, Snapshot
+from monitor.model import Baseline, Context, Fact, Load, OpenFinding, Probe, Snapshot, Traffic
 from monitor.tuning.ruling import Rulebook
 
 TERMS = judge.Terms(
@@ -168,3 +168,18 @@ def test_a_restart_changes_no_verdict(beats: list[int], stop: int) -> None:
         rest = rest[count:]
 
     assert whole.arms == begun.arms
+
+
+def test_capacity_lost_is_found_of_users_alone() -> None:
+    """Where no canary can be compared any more, users' own figures still tell that the server does less."""
+    usual = capacity.series([Traffic(15.0 * index, 2.0, 0.2, 0.0) for index in range(100)])
+    known = replace(GOOD, series=(*GOOD.series, *usual))
+    memory = judge.against(judge.fresh(TERMS, seen=True), known, (), TERMS)
+    for index in range(20):
+        snapshot = Snapshot("vllm", 15.0 * index, 0.01, (), (Fact(catalog.VLLM_METRICS, "present"),))
+        crowd = Traffic(15.0 * index, 2.0, 0.9, 9.0)
+        seen = judge.Seen(snapshot, (), (GOVERNOR,), "tiny", process=False, traffic=crowd)
+        memory, said = judge.judge(memory, seen, (), TERMS)
+
+    assert {"capacity"} == subjects(said)
+    assert "regression:llama:capacity" in said.keys

@@ -27,6 +27,7 @@ from monitor.model import (
     Probe,
     Reading,
     Series,
+    Traffic,
     labels,
 )
 from monitor.store.baselines import BaselineInfo
@@ -800,3 +801,14 @@ def test_the_group_may_do_to_files_what_it_may_do_to_their_folder(tmp_path: Path
 
     assert {"monitor.db", "monitor.db.serve"} <= modes.keys()
     assert made == set(modes.values())
+
+
+def test_traffic_of_users(store: Store) -> None:
+    """What users had is read back interval by interval; one of which a figure is missing tells nothing."""
+    rate, ttft = (Reading(metric, 2.0, AT) for metric in (catalog.USERS_RATE, catalog.USERS_TTFT))
+    store.history.remember("llama", (), (rate, replace(ttft, value=0.2, labels=labels(engine="0"))))
+    store.history.remember("llama", (), (replace(rate, at=AT + 15),))
+    store.history.remember("other", (), (rate, ttft))
+
+    assert (Traffic(AT, 2.0, 0.2, 0.0),) == store.history.traffic("llama", AT)
+    assert () == store.history.traffic("llama", AT + 1)

@@ -19,6 +19,7 @@ from monitor.cli.canary import introduce
 from monitor.cli.look import LIMIT
 from monitor.collect.registry import run
 from monitor.collect.vllm import look as vllm
+from monitor.detect import capacity
 from monitor.model import Baseline, Context, Fact, Probe
 from monitor.parts import asker, client
 from monitor.parts import canary as make_canary
@@ -121,7 +122,9 @@ async def from_history(
         sample = capture.counted([probe for probe in stored if probe.model == model])
         facts = await _facts(chosen)
     changed = store.history.changes(target_name, since)
-    return capture.make(name, Context(model, target.endpoint), sample, facts, changed, time.time()), sample, ()
+    users = capacity.series(store.history.traffic(target_name, since))
+    context = Context(model, target.endpoint)
+    return capture.make(name, context, sample, facts, changed, time.time(), users=users), sample, ()
 
 
 async def _facts(chosen: Settings) -> tuple[Fact, ...]:

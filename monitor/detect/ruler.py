@@ -7,6 +7,7 @@ from math import log
 from statistics import median
 
 from monitor.detect.calibrate import Calibration, calibrate
+from monitor.detect.capacity import STRATUM
 from monitor.detect.leaves import Branch, Leaf, grow, leaf, leaves, score
 from monitor.detect.strata import profile
 from monitor.detect.transient import Scored, Sieve, sift
@@ -53,7 +54,8 @@ class Ruler:
 
 def ruler(baseline: Baseline, policy: Policy) -> Ruler:
     """Make a ruler of a baseline; a stratum with too few samples, or of figures that are no latencies, has none."""
-    usable = [one for one in baseline.series if len(one.values) >= MIN_SAMPLES and min(one.values) > 0]
+    known = [one for one in baseline.series if one.stratum != STRATUM and len(one.values) >= MIN_SAMPLES]
+    usable = [one for one in known if min(one.values) > 0]
     trees = {(one.metric, one.stratum): grow([log(value) for value in one.values], places(one)) for one in usable}
     grouped: dict[tuple[str, str], list[Series]] = defaultdict(list)
     for one in usable:

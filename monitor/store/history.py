@@ -7,7 +7,8 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Engine, Select, delete, func, insert, select, update
 
-from monitor.model import Acceptance, Event, Fact, Load, Probe, Reading
+from monitor import catalog
+from monitor.model import Acceptance, Event, Fact, Load, Probe, Reading, Traffic
 from monitor.store.engine import transaction
 from monitor.store.tables import DELIVERY, EVENT, FACT_CHANGE, FINDING, PROBE, SAMPLE
 from monitor.tuning.change import Change, Past, past
@@ -41,6 +42,22 @@ class History:
         query = select(PROBE.c.probe).where(mine).order_by(PROBE.c.at)
         with transaction(self._engine) as connection:
             return tuple(_probe(row) for row in connection.scalars(query))
+
+    def traffic(self, target: str, since: float) -> tuple[Traffic, ...]:
+        """Give what users had in the intervals from a moment on, in time order; how many waited is not kept."""
+        mine = (SAMPLE.c.target == target) & (SAMPLE.c.at >= since)
+        wanted = SAMPLE.c.metric.in_([catalog.USERS_RATE, catalog.USERS_TTFT])
+        query = select(SAMPLE.c.at, SAMPLE.c.metric, func.avg(SAMPLE.c.value)).where(mine & wanted)
+        found: dict[float, dict[str, float]] = {}
+        with transaction(self._engine) as connection:
+            for at, metric, value in connection.execute(query.group_by(SAMPLE.c.at, SAMPLE.c.metric)):
+                found.setdefault(at, {})[metric] = value
+        whole = {catalog.USERS_RATE, catalog.USERS_TTFT}
+        return tuple(
+            Traffic(at, one[catalog.USERS_RATE], one[catalog.USERS_TTFT], 0.0)
+            for at, one in sorted(found.items())
+            if one.keys() == whole
+        )
 
     def first_probe(self, target: str) -> float | None:
         """Give the time of the oldest probe kept."""
