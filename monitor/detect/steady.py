@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from math import exp, log, sqrt
 from statistics import fmean, median
 
-from monitor.detect.calibrate import correlation
+from monitor.detect.calibrate import SLOW, SLOW_MEMORY, SLOW_SHARE, correlation
 
 FEWEST = 40
 """Samples without which halves cannot be told apart."""
@@ -25,16 +25,14 @@ def drifted(values: Sequence[float]) -> float | None:
     around = [value - middle for half, middle in zip((first, second), middles, strict=True) for value in half]
     spread = _NORMAL * median(map(abs, around))
     by = middles[1] - middles[0]
-    error = spread * sqrt(4 / _worth(around))
+    # Neighbours may be alike because of something slow, which moves halves more than single probes do.
+    alike = 1 + SLOW * min(SLOW_SHARE, (correlation(around) + 2 / sqrt(len(around))) / SLOW_MEMORY)
+    error = spread * sqrt(4 * alike / len(around))
     return exp(by) - 1 if abs(by) > max(CLEAR * error, log(1 + LEAST)) else None
 
 
 def independent(values: Sequence[float]) -> float:
     """Say how many independent samples so many neighbours are worth, if each resembles only the one before it."""
     mean = fmean(values)
-    return _worth([value - mean for value in values])
-
-
-def _worth(centred: Sequence[float]) -> float:
-    memory = correlation(centred)
-    return len(centred) * (1 - memory) / (1 + memory)
+    memory = correlation([value - mean for value in values])
+    return len(values) * (1 - memory) / (1 + memory)

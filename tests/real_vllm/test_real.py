@@ -159,7 +159,7 @@ async def test_story(tmp_path: Path) -> None:
             assert [] == await until(served, lambda _lines: True, 5)
             async with slowed(worker()):
                 say("slowed")
-                opened = await until(served, lambda lines: len(lines) >= 2, 120)
+                opened = await until(served, lambda lines: len(lines) >= 2, 400)
                 say(f"open: {opened}")
                 served.end(signal.SIGKILL)
                 say("killed")
@@ -170,7 +170,7 @@ async def test_story(tmp_path: Path) -> None:
             first = await until(again, lambda _lines: True, 5)
             say(f"restarted with {len(first)} open findings")
             assert 2 <= len(first)
-            await until(again, lambda lines: not lines, 180)
+            await until(again, lambda lines: not lines, 400)
             say("resolved")
             await anyio.sleep(20)
             assert [] == await until(again, lambda _lines: True, 5)
