@@ -5,6 +5,7 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
+TLS_HELLO = b"\x16"
 Handler = Callable[[asyncio.StreamWriter], Awaitable[None]]
 
 
@@ -34,6 +35,12 @@ def chat(handler: Handler) -> dict[str, Handler]:
     return {**GOOD, CHAT: handler}
 
 
+async def request_line(reader: asyncio.StreamReader) -> bytes:
+    """Read a line; nothing where TLS is spoken, whose random bytes may hold blanks, line ends, or none."""
+    first = await reader.read(1)
+    return b"" if first == TLS_HELLO else first + await reader.readline()
+
+
 @asynccontextmanager
 async def listening(routes: dict[str, Handler], tls: ssl.SSLContext | None = None) -> AsyncIterator[str]:
     """Serve routes, whatever they do; gives host and port."""
@@ -44,7 +51,7 @@ async def listening(routes: dict[str, Handler], tls: ssl.SSLContext | None = Non
         assert task
         tasks.add(task)
         try:
-            while (line := await reader.readline()).count(b" ") == 2:
+            while (line := await request_line(reader)).count(b" ") == 2:
                 length = 0
                 while (head := await reader.readline()).strip():
                     if head.lower().startswith(b"content-length:"):
