@@ -41,6 +41,9 @@ bench-cost: .venv/ready ## what users of the vLLM at MONITOR_TEST_VLLM_URL lose 
 	@test -n "$$MONITOR_TEST_VLLM_URL" || { echo "set MONITOR_TEST_VLLM_URL, e.g. http://127.0.0.1:8000"; exit 2; }
 	$(BIN)/python tests/bench/cost.py $$MONITOR_TEST_VLLM_URL
 
+bench-detection: .venv/ready ## how soon slowdowns are found and how often nothing was slower, beside other rules: one table, minutes
+	$(BIN)/python tests/bench/detection.py
+
 goldens: .venv/ready ## rewrite goldens and generated docs; the diff is the review
 	MONITOR_TEST_GOLDENS=1 $(BIN)/python -m pytest -q
 
@@ -53,4 +56,4 @@ fix: .venv/ready ## let ruff mend what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-.PHONY: help venv demo check test test-vllm bench bench-accuracy bench-cost goldens lock fix
+.PHONY: help venv demo check test test-vllm bench bench-accuracy bench-cost bench-detection goldens lock fix

@@ -3,28 +3,16 @@
 The same findings at the same probes, or the bench ends: `slow` is the product itself, to compare with.
 """
 
-import importlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import pairwise
-from statistics import median
-from typing import Any
 
+from seen import METRIC, PROFILE, Array, expected, lives, np, probes, sifted
 from worlds import Drawn
 
 from monitor.detect.arm import AT_START, HIGHEST, MOST_CHANGE, SURE, Arm, fed
 from monitor.detect.calibrate import FLOOR, HUMBLE_EFFECT, Calibration, gate
-from monitor.detect.leaves import leaf
 from monitor.detect.ruler import LOWEST, Policy, Ruler
 from monitor.detect.scan import LONGEST, Track, information, onset, shift
-from monitor.detect.strata import place, stratum
-from monitor.detect.transient import FAR, NEIGHBOURS
-from monitor.model import Load, Probe
-
-np: Any = importlib.import_module("numpy")  # the bench's own environment has it, the one that checks types has not
-
-Array = Any
-METRIC, PROFILE = "tpot", "short"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,16 +24,6 @@ class Opening:
     pages: int | None
     closed: int | None
     spawned: bool
-
-
-def probes(drawn: Drawn) -> Iterator[Probe]:
-    """Give what was drawn as the canary would."""
-    rows = zip(drawn.at, drawn.seconds, drawn.running, drawn.kv, drawn.warmup, drawn.started, strict=True)
-    for at, seconds, running, kv, warmup, started in rows:
-        load = Load(running, 0.0, kv)
-        yield Probe(
-            at, PROFILE, "1", "ok", tpot=seconds, before=load, after=load, warmup=warmup, started=started
-        )  # fmt: skip
 
 
 def slow(against: Ruler, drawn: Drawn, policy: Policy) -> list[Opening]:
@@ -67,7 +45,7 @@ def swift(against: Ruler, drawn: Drawn, policy: Policy) -> list[Opening]:
     calibration = against.calibrations.get((PROFILE, METRIC))
     if calibration is None:
         return []
-    typical, spread = _expected(against, drawn)
+    typical, spread = expected(against, drawn)
     usable = np.flatnonzero(~np.isnan(typical) & ~np.array(drawn.warmup))
     changes = np.log(np.array(drawn.seconds)[usable]) - typical[usable]
     scores = changes / spread[usable]
@@ -75,8 +53,8 @@ def swift(against: Ruler, drawn: Drawn, policy: Policy) -> list[Opening]:
     started = np.array([np.nan if one is None else one for one in drawn.started])
     found: list[Opening] = []
     state = _State()
-    for part, reborn in _lives(at, started[usable], started[0], policy):
-        kept, ends, seen = _sifted(scores[part].tolist(), policy.lasting)
+    for part, reborn in lives(at, started[usable], started[0], policy):
+        kept, ends, seen = sifted(scores[part].tolist(), policy.lasting)
         stretch = _Stretch(at[part][kept], scores[part][kept], changes[part][kept], ends, calibration, policy)
         index = usable[part][seen]
         for opening in stretch.findings(state, reborn=reborn):
@@ -86,9 +64,10 @@ def swift(against: Ruler, drawn: Drawn, policy: Policy) -> list[Opening]:
 
 @dataclass
 class _State:
-    """What a restart or a silence does not end: how large a shift was found, and whether it pages."""
+    """What a restart or a silence does not end: how large a shift was found, since when, and whether it pages."""
 
     spreads: float | None = None
+    since: float = 0.0
     pages: bool = False
 
 
@@ -120,6 +99,7 @@ class _Stretch:
         self._least, self._humble, self._noise = (
             np.array([getattr(one, name) for one in self._windows])[:, None] for name in ("least", "humble", "noise")
         )
+        self._sizes = np.array([one.size for one in self._windows])[:, None]
         self._enough = gate(HUMBLE_EFFECT) if calibration.humble else gate(FLOOR)
 
     def findings(self, state: _State, *, reborn: bool) -> Iterator[Event]:
@@ -132,8 +112,8 @@ class _Stretch:
                 if not len(coming):
                     return
                 look += int(coming[0])
-                since, at_start = self._opened(look, state)
-                yield "opened", look, since, at_start and reborn
+                at_start = self._opened(look, state)
+                yield "opened", look, state.since, at_start and reborn
                 if state.pages:
                     yield "pages", look, 0.0, False
                 look += 1
@@ -162,14 +142,15 @@ class _Stretch:
         news = first - self._memory * before + fresh * (inside - first - self._memory * (inside - last))
         return news / information(size, self._memory)
 
-    def _opened(self, look: int, state: _State) -> tuple[float, bool]:
+    def _opened(self, look: int, state: _State) -> bool:
         end = int(self._ends[look])
         start = max(self._start, end - LONGEST - 1)
         track = Track(tuple(self._scores[start:end].tolist()), tuple(self._total[start : end + 1].tolist()))
         size = onset(track, self._memory, self._shortest)
         state.spreads = shift(track.scores, track.total, end - start, size, self._memory)
         state.pages = bool(self._paging(slice(look, look + 1))[0])
-        return float(self._at[end - size]), end - start - size <= AT_START
+        state.since = float(self._at[end - size])
+        return end - start - size <= AT_START
 
     def _paging(self, looks: slice) -> Array:
         return np.any((self._by[:, looks] >= self._humble) & (self._effect[:, looks] >= self._enough), axis=0)
@@ -177,7 +158,9 @@ class _Stretch:
     def _over(self, look: int, state: _State) -> tuple[int | None, int | None]:
         """Give the look at which a finding closes, and the one at which it begins to page before."""
         assert state.spreads is not None
-        over = (self._by[:, look:] + SURE * self._noise < state.spreads / 2) & (self._effect[:, look:] < gate(FLOOR))
+        slow = self._ends[look:] - np.searchsorted(self._at, state.since)
+        quick = (self._by[:, look:] + SURE * self._noise < state.spreads / 2) & (self._effect[:, look:] < gate(FLOOR))
+        over = quick & (self._sizes <= slow)
         ending = np.flatnonzero(over.any(axis=0))
         closed = look + int(ending[0]) if len(ending) else None
         paging = [] if state.pages else np.flatnonzero(self._paging(slice(look, closed)))
@@ -207,50 +190,3 @@ def _note(found: list[Opening], event: Event, index: Array) -> None:
         found[-1] = replace(found[-1], pages=at)
     else:
         found[-1] = replace(found[-1], closed=at)
-
-
-def _expected(against: Ruler, drawn: Drawn) -> tuple[Array, Array]:
-    """Look up each probe's leaf, once per load; what has none is not a number."""
-    known: dict[tuple[float, float | None], tuple[float, float]] = {}
-    for running, kv in set(zip(drawn.running, drawn.kv, strict=True)):
-        load = Load(running, 0.0, kv)
-        probe = Probe(0.0, PROFILE, "1", "ok", before=load, after=load)
-        tree = against.trees.get((METRIC, stratum(probe)))
-        found = None if tree is None else leaf(tree, place(probe))
-        known[running, kv] = (found.typical, found.spread) if found else (np.nan, np.nan)
-    pairs = np.array([known[load] for load in zip(drawn.running, drawn.kv, strict=True)])
-    return pairs[:, 0], pairs[:, 1]
-
-
-def _lives(at: Array, started: Array, first: float, policy: Policy) -> Iterator[tuple[slice, bool]]:
-    """Split where the server began anew or was silent; tell whether it began anew."""
-    silent = np.diff(at, prepend=at[:1]) > policy.stale_after
-    anew = np.diff(started, prepend=first) != 0 if not np.isnan(first) else np.zeros(len(at), bool)
-    edges = [0, *(int(edge) for edge in np.flatnonzero(silent | anew) if edge), len(at)]
-    for start, end in pairwise(edges):
-        yield slice(start, end), bool(start < end and anew[start] and not silent[start])
-
-
-def _sifted(scores: Sequence[float], lasting: int) -> tuple[Array, Array, Array]:
-    """Do what `sift` does: which probes count, how many do at each look, and at which probe each look is."""
-    kept: list[int] = []
-    ends: list[int] = []
-    looks: list[int] = []
-    held: list[int] = []
-    for index, score in enumerate(scores):
-        if score > FAR and score > max(_level(scores, kept), 0.0) + FAR:
-            held.append(index)
-            if len(held) < lasting:
-                continue
-            kept += held
-        else:
-            kept.append(index)
-        held = []
-        ends.append(len(kept))
-        looks.append(index)
-    return np.array(kept, int), np.array(ends, int), np.array(looks, int)
-
-
-def _level(scores: Sequence[float], kept: Sequence[int]) -> float:
-    last = [scores[index] for index in kept[-NEIGHBOURS:]]
-    return median([*last, *[0.0] * (NEIGHBOURS - len(last))])

@@ -17,19 +17,23 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from rivals import ALARMS, Clairvoyant, e_divisive, pages
-from swift import Opening, probes, slow, swift
+from seen import probes
+from swift import Opening, slow, swift
 from worlds import DAY, HOUR, WORLDS, Drawn, World, draw, respawned, slowed
 
+from monitor.detect.budget import rate
 from monitor.detect.ruler import Policy, Ruler, ruler
 from monitor.detect.strata import series
 from monitor.model import Baseline, Context
 
 STEPS = (0.05, 0.10, 0.20, 0.50)
-SPAWN, RAMP = "spawn", "ramp"
+SPAWN, RAMP, HEALS = "spawn", "ramp", "heals"
 SPAWNED, CREEPING, CREPT = 0.25, 0.005, 0.20
+SLOW, SLOW_FOR = 0.20, 3 * HOUR
 ARMS = 2
-RATE = 0.52 / ARMS / (30 * DAY)
-"""Of an operator's one false page in 30 days each arm has half, and of that half again: baselines differ."""
+MONTH = 30 * DAY
+RATE = rate(1.0, ARMS)
+"""An operator accepts one false page in 30 days."""
 HEALED, HORIZON, LONG_HORIZON = 1500, 1440, 2880
 """Probes before a change, and after it; a ramp needs longer."""
 REPEATS = 3
@@ -42,15 +46,17 @@ By = Callable[[float], float]
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What became of one change: probes until the first page, its onset's error in probes, whether it was let go.
+    """What became of one change: probes until the first page and until that closed, its onset's error in probes.
 
-    `paging` says that a page was open when the change came, so it tells nothing.
+    `named` says that it was said to have begun with a restart, `again` how many pages came after it, `paging` that one
+    was open when the change came, so that nothing can be told.
     """
 
     delay: int | None = None
     onset: int | None = None
-    closed: bool = False
+    closed: int | None = None
     named: bool = False
+    again: int = 0
     paging: bool = False
 
 
@@ -59,14 +65,14 @@ def policy(world: World) -> Policy:
     return Policy(180.0, 600.0, world.watching, RATE)
 
 
-def trial(name: str, seed: int, days: float, *, check: bool, otava: bool) -> dict[str, Any]:
+def trial(name: str, seed: int, *, check: bool, otava: bool) -> dict[str, Any]:
     """Try one baseline of a world."""
     world, chosen = WORLDS[name], policy(WORLDS[name])
     rng = random.Random(seed)
     counts: dict[str, list[int]] = {"pages": [], "info": []}
     others: dict[str, list[int]] = {rival: [] for rival in ALARMS}
     for arm in range(ARMS):
-        baseline, live = draw(world, seed * ARMS + arm, days * DAY)
+        baseline, live = draw(world, seed * ARMS + arm, MONTH)
         against = ruler(Baseline("bench", Context("", ""), 0.0, series(probes(baseline))), chosen)
         found = swift(against, live, chosen)
         counts["pages"].append(sum(one.pages is not None for one in found))
@@ -86,7 +92,8 @@ def trial(name: str, seed: int, days: float, *, check: bool, otava: bool) -> dic
 
 def _changes(name: str) -> list[tuple[str, By, int]]:
     steps = [(f"{step:+.0%}", _by(step), REPEATS) for step in STEPS]
-    return [*steps, (SPAWN, _by(SPAWNED), 1), (RAMP, _creeping, 1)] if name == "ar" else steps
+    stories: list[tuple[str, By, int]] = [(SPAWN, _by(SPAWNED), 1), (RAMP, _creeping, 1), (HEALS, _healing, 1)]
+    return [*steps, *stories] if name == "ar" else steps
 
 
 def _by(step: float) -> By:
@@ -95,6 +102,10 @@ def _by(step: float) -> By:
 
 def _creeping(seconds: float) -> float:
     return min(CREPT, CREEPING * seconds / HOUR)
+
+
+def _healing(seconds: float) -> float:
+    return SLOW if seconds < SLOW_FOR else 0.0
 
 
 def _change(
@@ -123,7 +134,7 @@ def _change(
         alarmed = [one for one in e_divisive(slower.cut(0, start + WATCHED), start) if one >= start]
         seen[OTAVA] = alarmed[0] - start + 1 if alarmed else None
     ideal = []
-    if world.ideal and label not in {SPAWN, RAMP}:
+    if world.ideal and label not in {SPAWN, RAMP, HEALS}:
         ideal = Clairvoyant(world.ideal, by(0.0)).record(slower.noise, start)
     return {"ours": asdict(ours), "others": seen, "ideal": ideal}
 
@@ -138,7 +149,8 @@ def _seen(found: list[Opening], drawn: Drawn, start: int) -> Seen:
     first = paged[0]
     assert first.pages is not None
     onset = bisect_left(drawn.at, first.since) - start if first.at >= start else None
-    return Seen(first.pages - start + 1, onset, first.closed is not None, first.spawned)
+    closed = None if first.closed is None else first.closed - start + 1
+    return Seen(first.pages - start + 1, onset, closed, first.spawned, len(paged) - 1)
 
 
 def _alarmed(alarms: Any, start: int) -> int | None:
@@ -163,7 +175,7 @@ def answer(task: dict[str, str]) -> dict[str, Any]:
     if "ideal" in task:
         return {"peaks": Clairvoyant(task["ideal"], float(task["step"])).peaks(STREAMS)[:HIGHEST], "streams": STREAMS}
     check, otava = bool(task["check"]), bool(task["otava"])
-    return trial(task["world"], int(task["seed"]), float(task["days"]), check=check, otava=otava)
+    return trial(task["world"], int(task["seed"]), check=check, otava=otava)
 
 
 def main() -> None:

@@ -167,7 +167,7 @@ WORLDS = {
     "iid": World(iid, "iid"),
     "ar": World(ar),
     "diurnal": World(diurnal),
-    "mislabelled": World(mislabelled),
+    "mislabelled": World(mislabelled, ""),
     "mix": World(mix),
     "weekly 10m": World(weekly, "", captured=600, capturing=1.0),
     "weekly 6h": World(weekly, "", captured=6 * HOUR),
