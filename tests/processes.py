@@ -51,10 +51,10 @@ def serve(config: Path) -> Iterator[Served]:
             served.end(signal.SIGKILL)
 
 
-def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run one command to its end."""
+def run(*arguments: str, patience: float = 120.0) -> subprocess.CompletedProcess[str]:
+    """Run one command to its end, for at most `patience` seconds."""
     command = [str(MONITOR), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, env=environment())  # noqa: S603 - our own program
+    return subprocess.run(command, capture_output=True, text=True, timeout=patience, check=False, env=environment())  # noqa: S603 - our own program
 
 
 def environment() -> dict[str, str]:

@@ -24,11 +24,9 @@ from rich.table import Table
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from goals import verdicts
-from recorded import told
+from recorded import Fault, told
 from tried import IDEAL, INFO, OURS, STEPS, Trials, Tried, ideal, interval, p90, tasks
 from worlds import WORLDS
-
-from monitor.detect.budget import rate
 
 REPORTING = 1_000_000
 """From here on seeds are for reporting; smaller ones are for tuning, so that what is reported was never tuned to."""
@@ -76,6 +74,15 @@ def heads() -> Table:
     return table
 
 
+def seen(fault: Fault) -> str:
+    """Say when a recorded fault paged, and what it was seen to change."""
+    first = min(fault.pages, key=lambda one: one.opened_at, default=None)
+    if first is None:
+        return "not found"
+    what = ", ".join(f"{one.finding.subject} {one.change_ratio:+.0%}" for one in fault.pages)
+    return f"paged after {first.opened_at - fault.began:.0f} s, begun {first.onset_at - fault.began:+.0f} s: {what}"
+
+
 def run(worlds: Sequence[str], baselines: int, first: int, jobs: int, raw: TextIO | None) -> None:
     """Try all worlds and print the table."""
     console, progress, absent = Console(width=150, highlight=False), Console(stderr=True), ""
@@ -101,10 +108,12 @@ def run(worlds: Sequence[str], baselines: int, first: int, jobs: int, raw: TextI
             table.add_row(*row)
     console.print(table)
     console.print(f"\n{baselines} baselines a world, 30 days each")
-    recordings = list(told(rate(1.0, 2)))
+    recordings = list(told(1.0))
     for series in recordings:
-        said = f"{series.found} of {series.faults} faults found, {series.false} false pages, {series.info} info"
-        console.print(f"recorded {series.name}, {series.hours:.1f} h: {said}")
+        said = f"{len(series.false)} false pages, {len(series.info)} findings that inform"
+        console.print(f"recorded {series.name}, {series.hours:.1f} h after its baseline: {said}")
+        for fault in series.faults:
+            console.print(f"  {fault.name}: {seen(fault)}")
     if not recordings:
         console.print("SKIPPED: nothing is recorded, tests/captures/series has no *.csv")
     for verdict in verdicts(every, recordings):

@@ -29,7 +29,7 @@ def quiet(every: Sequence[Tried]) -> Iterator[Figure]:
 def wrongly(recordings: Sequence[Told]) -> Iterator[Figure]:
     """Give each recorded series' false pages."""
     for one in recordings:
-        yield not one.false, f"{one.name} {one.false}"
+        yield not one.false, f"{one.name} {len(one.false)}"
 
 
 def soon(every: Sequence[Tried], of: Callable[[Sequence[float]], float], most: float) -> Iterator[Figure]:

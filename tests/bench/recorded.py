@@ -1,80 +1,83 @@
-"""Series recorded from a real vLLM, judged as `monitor` would: rows of CSV, with the columns of `monitor backtest`.
+"""Series recorded from a real vLLM, judged by `monitor`'s own backtest: what was found of the faults, and what else.
 
-The baseline is what comes before the event "baseline ends", else the first half. An event that begins with "fault"
-begins a true slowdown, the next event of any other name ends it.
+The baseline is what comes before the event "baseline ends". An event that begins with "fault" begins a true slowdown,
+which the next event ends.
 """
 
-import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
+from math import inf
 from pathlib import Path
-from statistics import median
 
-from monitor.detect.arm import Arm, fed
-from monitor.detect.ruler import Policy, ruler
-from monitor.detect.strata import LATENCIES, series
-from monitor.model import Baseline, Context, Load, Probe
+from monitor import backtest
+from monitor.backtest import Episode, Outcome
+from monitor.detect import budget
+from monitor.detect.ruler import Policy
+from monitor.importers import rows
+from monitor.importers.rows import Recording
+from monitor.model import Context
 
 FILES = Path(__file__).resolve().parents[1] / "captures" / "series"
-BASELINE_ENDS, FAULT = "baseline ends", "fault"
-Row = tuple[Probe, str]
+BASELINE_ENDS, FAULT = "baseline ends", "fault: "
+HOLD, STALE, BEAT = 180.0, 600.0, 15.0
+"""The defaults of alert.opens_after, of silence that ends judging, and of heartbeat.every, in seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A stretch of time, in seconds since 1970, in which something was made slower, and what was found of it."""
+
+    name: str
+    began: float
+    ended: float
+    pages: tuple[Episode, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What was told of a series: faults and how many paged, false pages, and findings that only inform."""
+    """What was told of a series: each fault, the pages that are of none, and findings that only inform."""
 
     name: str
     hours: float
-    faults: int
-    found: int
-    false: int
-    info: int
+    faults: tuple[Fault, ...]
+    false: tuple[Episode, ...]
+    info: tuple[Episode, ...]
 
 
-def told(rate: float) -> Iterator[Told]:
-    """Judge each recorded series."""
+def told(pages: float) -> Iterator[Told]:
+    """Judge each recorded series with so many false pages in 30 days to be lived with."""
     for path in sorted(FILES.glob("*.csv")):
         with path.open(newline="", encoding="utf-8") as lines:
-            yield _judged(path.stem, [_row(row) for row in csv.DictReader(lines)], rate)
+            yield _compared(path.stem, rows.read(lines), pages)
 
 
-def _judged(name: str, rows: Sequence[Row], rate: float) -> Told:
-    known = next((index for index, (_, event) in enumerate(rows) if event == BASELINE_ENDS), len(rows) // 2)
-    live = rows[known:]
-    every = median(later.at - earlier.at for (earlier, _), (later, _) in pairwise(live))
-    policy = Policy(180.0, max(600.0, 10 * every), every, rate)
-    profile = live[0][0].profile
-    against = ruler(Baseline(name, Context("", ""), 0.0, series(probe for probe, _ in rows[:known])), policy)
-    arms = [Arm(metric, profile) for metric in LATENCIES]
-    faults = found = false = info = 0
-    faulty, caught = False, False
-    for probe, event in live:
-        if event:
-            faulty, caught = event.startswith(FAULT), False
-            faults += faulty
-        fresh = [fed(arm, against, probe, policy) for arm in arms]
-        for before, after in zip(arms, fresh, strict=True):
-            opened = after.found is not None and before.found is None
-            if after.found and after.found.pages and not (before.found and before.found.pages):
-                found += faulty and not caught
-                false += not faulty
-                caught = caught or faulty
-            elif opened and not faulty:
-                info += 1
-        arms = fresh
-    return Told(name, (live[-1][0].at - live[0][0].at) / 3600, faults, found, false, info)
+def _compared(name: str, recording: Recording, pages: float) -> Told:
+    spans = [*pairwise((*((each.at, each.text) for each in recording.events), (inf, "")))]
+    begins = {(at, text): until for (at, text), (until, _) in spans if text.startswith(FAULT)}
+    known = next(event.at for event in recording.events if event.text == BASELINE_ENDS)
+    episodes = _judged(name, recording, known, pages).episodes
+    faults = tuple(
+        Fault(text.removeprefix(FAULT), at, until, tuple(_of(at, until, episodes)))
+        for (at, text), until in begins.items()
+    )
+    true = [one for fault in faults for one in fault.pages]
+    return Told(
+        name,
+        (recording.probes[-1].at - known) / 3600,
+        faults,
+        tuple(one for one in episodes if one.pages and one not in true),
+        tuple(one for one in episodes if not one.pages),
+    )
 
 
-def _row(row: dict[str, str]) -> Row:
-    def figure(name: str) -> float | None:
-        return float(row[name]) if row.get(name) else None
+def _of(began: float, ended: float, episodes: Iterable[Episode]) -> Iterator[Episode]:
+    return (one for one in episodes if one.pages and began <= one.opened_at and one.onset_at < ended)
 
-    running = figure("requests_running")
-    load = None if running is None else Load(running, figure("requests_waiting") or 0.0)
-    probe = Probe(
-        float(row["at"]), row["profile"], "1", "ok",
-        ttft=figure("ttft_seconds"), tpot=figure("tpot_seconds"), e2e=figure("e2e_seconds"), before=load, after=load,
-    )  # fmt: skip
-    return probe, row.get("event") or ""
+
+def _judged(name: str, recording: Recording, known: float, pages: float) -> Outcome:
+    baseline = backtest.first_day(name, Context("", name), recording.probes, known)
+    profiles = tuple(dict.fromkeys(probe.profile for probe in recording.probes))
+    every = backtest.cadence([probe for probe in recording.probes if probe.at >= known], 0.0)
+    policy = Policy(HOLD, STALE, every, budget.rate(pages, budget.arms(1, profiles)))
+    return backtest.replay(name, baseline, recording.probes, profiles, policy, BEAT)

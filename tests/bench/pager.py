@@ -1,0 +1,189 @@
+"""How long a slowdown takes to reach a person: a real vLLM, Prometheus, Alertmanager and a webhook, all as shipped.
+
+Run it on the machine of a vLLM: python tests/bench/pager.py http://127.0.0.1:8000 PID, with the process that computes
+(VLLM::Worker). Three quarters of an hour: ten minutes of baseline, the slowdown, and a quarter of an hour in which the
+alert is kept so that a restart of the monitor does not end it. Needs Debian's prometheus and prometheus-alertmanager.
+"""
+
+import argparse
+import asyncio
+import signal
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from subprocess import DEVNULL, Popen
+
+import httpx
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from processes import run, serve
+from record import paused
+from serving import Receiver, receiver
+
+ALERTS = Path(__file__).parents[2] / "alerts"
+CONFIG = """
+[target.vllm]
+url = "{url}"
+[canary]
+every = "2s"
+max_tokens_per_minute = 100000
+[alert]
+paging = "on"
+[tuning]
+profiles = []
+[store]
+url = "sqlite:///{store}"
+"""
+SCRAPES = """
+global: {{scrape_interval: 15s, evaluation_interval: 15s}}
+rule_files: ["{rules}"]
+alerting: {{alertmanagers: [{{static_configs: [{{targets: ["{manager}"]}}]}}]}}
+scrape_configs:
+  - job_name: vllm-monitor
+    static_configs: [{{targets: ["{monitor}"]}}]
+"""
+EXAMPLE = "http://localhost:9095/alerts"
+"""Where alertmanager.yml sends to, until somebody writes his own receiver there."""
+PATIENCE = 2400.0
+"""Seconds until what is waited for is given up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What can be asked: the monitor, Prometheus, and what the receiver got."""
+
+    monitor: str
+    prometheus: str
+    hook: Receiver
+    client: httpx.AsyncClient
+
+    async def found(self) -> bool:
+        """Whether the monitor has a finding that pages."""
+        lines = (await self.client.get(f"{self.monitor}/metrics")).text.splitlines()
+        active = [line for line in lines if line.startswith("vllm_monitor_finding_active{")]
+        return any('kind="regression"' in line and 'severity="info"' not in line for line in active)
+
+    async def firing(self) -> bool:
+        """Whether an alert about a regression fires in Prometheus."""
+        alerts = (await self.client.get(f"{self.prometheus}/api/v1/alerts")).json()["data"]["alerts"]
+        named = [one for one in alerts if one["labels"]["alertname"].startswith("VllmRegression")]
+        return any(one["state"] == "firing" for one in named)
+
+    async def notified(self) -> bool:
+        """Whether the receiver was told of trouble."""
+        return any(message["status"] == "firing" for message in self.hook.got)
+
+    async def resolved(self) -> bool:
+        """Whether the receiver was told that it is over."""
+        return any(message["status"] == "resolved" for message in self.hook.got)
+
+
+def port() -> str:
+    """Find a free place to listen on."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        return f"127.0.0.1:{taken.getsockname()[1]}"
+
+
+@contextmanager
+def started(*command: str) -> Iterator[None]:
+    """Run a program meanwhile."""
+    process = Popen(command, stdout=DEVNULL, stderr=DEVNULL)  # noqa: S603 - Prometheus and Alertmanager
+    try:
+        yield
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(20)
+
+
+@contextmanager
+def stack(folder: Path, monitor: str, hook: str) -> Iterator[str]:
+    """Run Prometheus and Alertmanager with the files that are shipped; gives Prometheus' URL."""
+    prometheus, manager = port(), port()
+    scrapes, routes = folder / "prometheus.yml", folder / "alertmanager.yml"
+    rules = ALERTS / "monitor.rules.yml"
+    scrapes.write_text(SCRAPES.format(rules=rules, manager=manager, monitor=monitor.removeprefix("http://")))
+    routes.write_text((ALERTS / "alertmanager.yml").read_text().replace(EXAMPLE, hook))
+    with ExitStack() as running:
+        for command in (
+            ["prometheus-alertmanager", f"--config.file={routes}", f"--storage.path={folder}/alertmanager",
+             f"--web.listen-address={manager}", "--cluster.listen-address="],
+            ["prometheus", f"--config.file={scrapes}", f"--storage.tsdb.path={folder}/prometheus",
+             f"--web.listen-address={prometheus}"],
+        ):  # fmt: skip
+            running.enter_context(started(*command))
+        yield f"http://{prometheus}"
+
+
+def say(text: str, since: float | None = None) -> None:
+    """Print a line with its time, and how many seconds after something that was."""
+    after = "" if since is None else f" after {time.time() - since:.0f} s"
+    sys.stdout.write(f"{time.strftime('%H:%M:%S', time.gmtime())} {text}{after}\n")
+    sys.stdout.flush()
+
+
+async def until(holds: Callable[[], Awaitable[bool]], *, be: bool = True) -> None:
+    """Ask once a second until it is so."""
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            try:
+                if await holds() is be:
+                    return
+            except httpx.TransportError:
+                pass  # it starts
+            await asyncio.sleep(1.0)
+
+
+async def told(seen: Seen, worker: int) -> None:
+    """Slow the server, heal it, and tell who learnt of it when."""
+    await until(seen.firing, be=False)
+    await asyncio.sleep(120)
+    say(f"two healthy minutes: {len(seen.hook.got)} notifications")
+    async with paused(0.020, 0.040)([worker]):
+        slowed = time.time()
+        say("the worker is paused for 20 ms in every 40 ms")
+        await until(seen.found)
+        say("the monitor's finding", slowed)
+        await until(seen.firing)
+        say("Prometheus' alert", slowed)
+        await until(seen.notified)
+        say("Alertmanager's notification", slowed)
+    healed = time.time()
+    say("the worker runs again")
+    await until(seen.found, be=False)
+    say("the monitor's finding is closed", healed)
+    await until(seen.firing, be=False)
+    say("Prometheus' alert is over", healed)
+    await until(seen.resolved)
+    say("Alertmanager's notification that it is resolved", healed)
+
+
+async def main() -> None:
+    """Capture a baseline, start everything, tell what happens."""
+    parser = argparse.ArgumentParser(description="How long a slowdown takes to reach a person.")
+    parser.add_argument("url", help="the vLLM, on this machine")
+    parser.add_argument("worker", type=int, help="the number of its process that computes")
+    chosen = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        config = folder / "monitor.toml"
+        config.write_text(CONFIG.format(url=chosen.url, store=folder / "m.db"), encoding="utf-8")
+        captured = run(
+            "baseline", "capture", "good", "--requests", "300", "--rate", "0.5", "--config", str(config), patience=900
+        )
+        say(captured.stdout or captured.stderr)
+        async with receiver() as hook, httpx.AsyncClient(trust_env=False) as client:
+            with serve(config) as served, stack(folder, served.url, hook.url) as prometheus:
+                await told(Seen(served.url, prometheus, hook, client), chosen.worker)
+            for message in hook.got:
+                alerts = [(one["labels"]["alertname"], one["annotations"]["summary"]) for one in message["alerts"]]
+                say(f"{message['status']}: {alerts}")
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
