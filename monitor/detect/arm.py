@@ -15,7 +15,7 @@ HIGHEST = 4.0
 """Spreads above typical at which a score counts no more, unless the thresholds are higher still."""
 MOST_CHANGE = 1.0
 """The largest log change that one probe adds to a mean: beyond 2.7 times, one more straggler says nothing more."""
-SURE = 3.0
+SURE = 4.0
 """Standard deviations by which a recovery must be clear of half the shift that was found."""
 SAME_START = 5.0
 """Seconds by which two tellings of one process's start may differ."""
@@ -65,9 +65,12 @@ def fed(arm: Arm, against: Ruler, probe: Probe, policy: Policy) -> Arm:
     calibration = against.calibrations.get((arm.profile, arm.metric))
     if tree is None or calibration is None or value <= 0:
         return replace(arm, why="the baseline has too few samples at this load")
+    here = leaf(tree, place(probe))
+    if here is None:
+        return replace(arm, why="the baseline never saw this load")
     if arm.usable_at is not None and probe.at - arm.usable_at > policy.stale_after:
         arm = _forgot(arm)  # what was before the silence is no neighbour of what comes after
-    one = scored(leaf(tree, place(probe)), probe.at, value)
+    one = scored(here, probe.at, value)
     sieve, accepted = sift(arm.sieve, one, policy.lasting)
     expected = value / exp(one.change)
     arm = replace(arm, sieve=sieve, usable_at=probe.at, why="", expected=expected)
@@ -114,10 +117,8 @@ def _weighed(arm: Arm, calibration: Calibration, policy: Policy) -> Arm:
     if arm.found is None:
         news = any(by >= one.least and effect >= floor for one, by, effect in every)
         return _opened(arm, calibration, policy, pages=pages) if news else arm
-    half, since = arm.found.spreads / 2, sum(at >= arm.found.since for at in track.times)
-    over = [  # a window that reaches back before the onset is quick for that, and recovers nothing
-        one.size for one, by, effect in every if one.size <= since and by + SURE * one.noise < half and effect < floor
-    ]
+    half = arm.found.spreads / 2
+    over = [one.size for one, by, effect in every if by + SURE * one.noise < half and effect < floor]
     if over:  # the probes that showed it are let go: they must not show it again
         return replace(arm, found=None, track=newest(track, min(over)), reborn=False)
     worst = max(arm.found.worst, change(track, LATELY)) if end >= LATELY else arm.found.worst
@@ -130,4 +131,6 @@ def _opened(arm: Arm, calibration: Calibration, policy: Policy, *, pages: bool) 
     size = onset(track, calibration.memory, policy.shortest)
     spreads = shift(track.scores, track.total, end, size, calibration.memory)
     spawned = arm.started if arm.reborn and end - size <= AT_START else None
-    return replace(arm, found=Found(track.times[-size], spreads, change(track, size), pages, spawned))
+    found = Found(track.times[-size], spreads, change(track, size), pages, spawned)
+    # a window that reaches back before the onset would be quick for that, and recover nothing
+    return replace(arm, track=newest(track, size), found=found)

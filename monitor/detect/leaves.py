@@ -1,11 +1,12 @@
 """What a baseline expects of one probe: within a stratum, the samples at nearly equal load.
 
 A stratum's load still moves latency more than a regression does, and not smoothly. Its samples are split where that
-tells latencies apart, into leaves of neighbours: no curve is fitted through a jump.
+tells latencies apart, into leaves of neighbours: no curve is fitted through a jump. Within a leaf what is left of the
+slope is kept, and beyond what a leaf saw nothing is expected: live load may lie elsewhere in it than the baseline's.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import log, sqrt
 from statistics import median
 
@@ -13,6 +14,11 @@ SMALLEST = 40
 """Samples in a leaf, at least: fewer know their own median to a fifth of their spread at best."""
 APART = 3.0
 """Standard errors by which the medians of two halves differ, at least, for a split to be worth its cost."""
+SLOPED = 2.0
+FEWEST = 10
+"""The same of a slope within a leaf, which costs less than a split: standard errors, and samples in a half."""
+BEYOND = 0.05
+"""How far outside of what a leaf saw a place still belongs to it, as a share."""
 NARROWEST = 0.005
 """The least spread of log latencies, half a percent: what a timer cannot tell apart is no news."""
 _NORMAL = 1.4826  # the standard deviation of a normal distribution over its median absolute deviation
@@ -23,11 +29,18 @@ Place = tuple[float, ...]
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
-    """Samples at nearly equal load: their typical log latency, and how far from it they usually are."""
+    """Samples at nearly equal load: their typical log latency, and how far from it they usually are.
+
+    What is typical at `centre` of an axis changes along it by `slope`. `seen` is the least and the most of each axis.
+    """
 
     typical: float
     spread: float
     count: int
+    axis: int = 0
+    centre: float = 0.0
+    slope: float = 0.0
+    seen: tuple[tuple[float, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,31 +55,22 @@ class Branch:
 
 def grow(values: Sequence[float], places: Sequence[Place]) -> Leaf | Branch:
     """Split a stratum's log latencies by load for as long as the halves differ."""
-    best: tuple[float, int, float] | None = None
-    for axis in range(len(places[0])):
-        at = median(place[axis] for place in places)
-        low = [value for value, place in zip(values, places, strict=True) if place[axis] <= at]
-        high = [value for value, place in zip(values, places, strict=True) if place[axis] > at]
-        if min(len(low), len(high)) >= SMALLEST:
-            apart = _apart(_leaf(low), _leaf(high))
-            if apart >= APART and (best is None or apart > best[0]):
-                best = apart, axis, at
+    best = _best(values, places, SMALLEST, APART)
     if best is None:
-        return _leaf(values)
+        return _sloped(values, places)
     _, axis, at = best
-    halves = [
-        [(value, place) for value, place in zip(values, places, strict=True) if (place[axis] <= at) is below]
-        for below in (True, False)
-    ]
-    low_half, high_half = (grow([value for value, _ in half], [place for _, place in half]) for half in halves)
-    return Branch(axis, at, low_half, high_half)
+    low, high = _halves(values, places, axis, at)
+    return Branch(axis, at, grow(*low), grow(*high))
 
 
-def leaf(tree: Leaf | Branch, place: Place) -> Leaf:
-    """Find the samples that a place is compared with."""
+def leaf(tree: Leaf | Branch, place: Place) -> Leaf | None:
+    """Find the samples that a place is compared with, and what is typical of them there; None if none are near."""
     while isinstance(tree, Branch):
         tree = tree.low if place[tree.axis] <= tree.at else tree.high
-    return tree
+    ranges = zip(place, tree.seen, strict=True)
+    if not all(low * (1 - BEYOND) <= where <= high * (1 + BEYOND) for where, (low, high) in ranges):
+        return None
+    return replace(tree, typical=tree.typical + tree.slope * (place[tree.axis] - tree.centre))
 
 
 def leaves(tree: Leaf | Branch) -> int:
@@ -77,6 +81,42 @@ def leaves(tree: Leaf | Branch) -> int:
 def score(found: Leaf, value: float) -> float:
     """Say how many spreads a latency in seconds is above what is typical."""
     return (log(value) - found.typical) / found.spread
+
+
+def _best(
+    values: Sequence[float], places: Sequence[Place], least: int, apart: float
+) -> tuple[float, int, float] | None:
+    """Find the axis whose halves differ most: by how many standard errors, which axis, where."""
+    found = []
+    for axis in range(len(places[0])):
+        at = median(place[axis] for place in places)
+        low, high = _halves(values, places, axis, at)
+        if min(len(low[0]), len(high[0])) >= least:
+            found.append((_apart(_leaf(low[0]), _leaf(high[0])), axis, at))
+    best = max(found, default=None)
+    return best if best and best[0] >= apart else None
+
+
+def _halves(
+    values: Sequence[float], places: Sequence[Place], axis: int, at: float
+) -> list[tuple[list[float], list[Place]]]:
+    pairs = [*zip(values, places, strict=True)]
+    halves = ([pair for pair in pairs if (pair[1][axis] <= at) is below] for below in (True, False))
+    return [([value for value, _ in half], [place for _, place in half]) for half in halves]
+
+
+def _sloped(values: Sequence[float], places: Sequence[Place]) -> Leaf:
+    """Make a leaf; where it leans along an axis, with the slope between the middles of its halves."""
+    seen = tuple((min(along), max(along)) for along in zip(*places, strict=True))
+    best = _best(values, places, FEWEST, SLOPED)
+    if best is None:
+        return replace(_leaf(values), seen=seen)
+    _, axis, centre = best
+    (low, at_low), (high, at_high) = _halves(values, places, axis, centre)
+    run = median(place[axis] for place in at_high) - median(place[axis] for place in at_low)
+    slope = (median(high) - median(low)) / run
+    flat = [value - slope * (place[axis] - centre) for value, place in zip(values, places, strict=True)]
+    return replace(_leaf(flat), axis=axis, centre=centre, slope=slope, seen=seen)
 
 
 def _leaf(values: Sequence[float]) -> Leaf:

@@ -85,6 +85,7 @@ def _calibration(
         branches += leaves(tree)
         for at, value, where in zip(one.times, one.values, places(one), strict=True):
             found = leaf(tree, where)
+            assert found is not None  # noqa: S101 - a leaf saw what it was grown of
             sample.append(scored(found, at, value))
             spreads.append(found.spread)
     sieve = Sieve()

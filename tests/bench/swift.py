@@ -64,10 +64,9 @@ def swift(against: Ruler, drawn: Drawn, policy: Policy) -> list[Opening]:
 
 @dataclass
 class _State:
-    """What a restart or a silence does not end: how large a shift was found, since when, and whether it pages."""
+    """What a restart or a silence does not end: how large a shift was found, and whether it pages."""
 
     spreads: float | None = None
-    since: float = 0.0
     pages: bool = False
 
 
@@ -99,7 +98,6 @@ class _Stretch:
         self._least, self._humble, self._noise = (
             np.array([getattr(one, name) for one in self._windows])[:, None] for name in ("least", "humble", "noise")
         )
-        self._sizes = np.array([one.size for one in self._windows])[:, None]
         self._enough = gate(HUMBLE_EFFECT) if calibration.humble else gate(FLOOR)
 
     def findings(self, state: _State, *, reborn: bool) -> Iterator[Event]:
@@ -112,8 +110,8 @@ class _Stretch:
                 if not len(coming):
                     return
                 look += int(coming[0])
-                at_start = self._opened(look, state)
-                yield "opened", look, state.since, at_start and reborn
+                since, at_start = self._opened(look, state)
+                yield "opened", look, since, at_start and reborn
                 if state.pages:
                     yield "pages", look, 0.0, False
                 look += 1
@@ -142,15 +140,15 @@ class _Stretch:
         news = first - self._memory * before + fresh * (inside - first - self._memory * (inside - last))
         return news / information(size, self._memory)
 
-    def _opened(self, look: int, state: _State) -> bool:
+    def _opened(self, look: int, state: _State) -> tuple[float, bool]:
         end = int(self._ends[look])
         start = max(self._start, end - LONGEST - 1)
         track = Track(tuple(self._scores[start:end].tolist()), tuple(self._total[start : end + 1].tolist()))
         size = onset(track, self._memory, self._shortest)
         state.spreads = shift(track.scores, track.total, end - start, size, self._memory)
         state.pages = bool(self._paging(slice(look, look + 1))[0])
-        state.since = float(self._at[end - size])
-        return end - start - size <= AT_START
+        self._forget(end - size)
+        return float(self._at[end - size]), end - start - size <= AT_START
 
     def _paging(self, looks: slice) -> Array:
         return np.any((self._by[:, looks] >= self._humble) & (self._effect[:, looks] >= self._enough), axis=0)
@@ -158,9 +156,7 @@ class _Stretch:
     def _over(self, look: int, state: _State) -> tuple[int | None, int | None]:
         """Give the look at which a finding closes, and the one at which it begins to page before."""
         assert state.spreads is not None
-        slow = self._ends[look:] - np.searchsorted(self._at, state.since)
-        quick = (self._by[:, look:] + SURE * self._noise < state.spreads / 2) & (self._effect[:, look:] < gate(FLOOR))
-        over = quick & (self._sizes <= slow)
+        over = (self._by[:, look:] + SURE * self._noise < state.spreads / 2) & (self._effect[:, look:] < gate(FLOOR))
         ending = np.flatnonzero(over.any(axis=0))
         closed = look + int(ending[0]) if len(ending) else None
         paging = [] if state.pages else np.flatnonzero(self._paging(slice(look, closed)))
