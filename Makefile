@@ -31,6 +31,9 @@ test-vllm: .venv/ready ## the story against a real vLLM at MONITOR_TEST_VLLM_URL
 	@test -n "$$MONITOR_TEST_VLLM_URL" || { echo "set MONITOR_TEST_VLLM_URL, e.g. http://127.0.0.1:8000"; exit 2; }
 	$(BIN)/python -m pytest -m real_vllm -s tests/real_vllm
 
+compose-test: .venv/ready ## docker-compose.yml tried for real, with stand-ins for what cannot be pulled: needs Docker, minutes
+	$(BIN)/python tests/compose/story.py
+
 bench: .venv/ready ## what the monitor costs: one table
 	$(BIN)/python tests/bench/overhead.py
 
@@ -47,8 +50,11 @@ bench-detection: .venv/ready ## how soon slowdowns are found and how often nothi
 goldens: .venv/ready ## rewrite goldens and generated docs; the diff is the review
 	MONITOR_TEST_GOLDENS=1 $(BIN)/python -m pytest -q
 
+dashboards: .venv/ready ## write Grafana's dashboards as JSON
+	$(BIN)/python -m dashboards.build
+
 lock: ## resolve the dependencies again (needs uv)
-	uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --quiet --python-version 3.11 pyproject.toml -o requirements.lock
+	uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --quiet --python-version 3.11 --extra notify --extra nvidia pyproject.toml -o requirements.lock
 	uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --quiet --python-version 3.11 --extra dev pyproject.toml -o requirements-dev.lock
 	echo 'flit_core >=3.12,<5' | uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --quiet --python-version 3.11 - -o requirements-build.lock
 
@@ -56,4 +62,4 @@ fix: .venv/ready ## let ruff mend what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-.PHONY: help venv demo check test test-vllm bench bench-accuracy bench-cost bench-detection goldens lock fix
+.PHONY: help venv demo check test test-vllm compose-test bench bench-accuracy bench-cost bench-detection goldens dashboards lock fix

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from monitor.alert import evidence
 from monitor.incident import LIKELY
 from monitor.model import Cause, Flip, Incident, Near
 
@@ -50,7 +51,11 @@ def message(
 
 
 def incident_document(incident: Incident) -> dict[str, Any]:
-    """Tell an incident in one sentence and one list of causes; equal `key`s of messages are one incident."""
+    """Tell an incident in one sentence and one list of causes; equal `key`s of messages are one incident.
+
+    `users` are their own figures, free of our canaries, now and in the baseline at as many requests; one is absent
+    where either is not known. `users_said` is that in words, empty where nothing can be said.
+    """
     return {
         "key": incident.key,
         "title": incident.title,
@@ -69,15 +74,19 @@ def incident_document(incident: Incident) -> dict[str, Any]:
             }
             for one in incident.causes
         ],
+        "users": [evidence.document(one) for one in incident.users],
+        "users_said": evidence.said(incident),
     }
 
 
 def sentence(incident: Incident) -> str:
-    """Say in one sentence what is wrong, since when, and what most likely brought it."""
-    return f"{incident.title} since {utc(incident.onset)}; {_blamed(incident.causes)}"
+    """Say in one sentence what is wrong, since when, whether users have it, too, and what most likely brought it."""
+    parts = (f"{incident.title} since {utc(incident.onset)}", evidence.said(incident), blamed(incident.causes))
+    return "; ".join(part for part in parts if part)
 
 
-def _blamed(causes: Sequence[Cause]) -> str:
+def blamed(causes: Sequence[Cause]) -> str:
+    """Say what most likely brought an incident, and when it happened."""
     if not causes:
         return "no cause is known"
     first = causes[0]

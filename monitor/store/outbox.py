@@ -10,6 +10,9 @@ from monitor.model import Finding, Flip, Near, OpenFinding
 from monitor.store.engine import transaction
 from monitor.store.tables import DELIVERY, FINDING
 
+MUTED = "muted"
+"""Instead of an error: a trouble that began and ended while nobody wanted to be told."""
+
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
@@ -59,21 +62,15 @@ class Outbox:
                 _enqueue(connection, one, at)
 
     def due(self, at: float) -> tuple[Due, ...]:
-        """Give the messages to be sent now, oldest first; one that failed holds up its sink's later ones."""
-        columns = (DELIVERY.c.id, DELIVERY.c.sink, DELIVERY.c.message, DELIVERY.c.attempts, DELIVERY.c.next_at)
+        """Give the messages that no mute holds back, oldest first."""
+        columns = (DELIVERY.c.id, DELIVERY.c.sink, DELIVERY.c.message, DELIVERY.c.attempts)
+        ready = select(*columns).where(_waiting(), DELIVERY.c.next_at <= at).order_by(DELIVERY.c.id)
         with transaction(self._engine) as connection:
-            rows = connection.execute(select(*columns).where(_waiting()).order_by(DELIVERY.c.id)).all()
-        later = [row for row in rows if row.next_at > at]
-        held = {row.sink for row in later if row.attempts}
-        return tuple(
-            Due(row.id, row.sink, row.message, row.attempts)
-            for row in rows
-            if row.sink not in held and row.next_at <= at
-        )
+            return tuple(Due(row.id, row.sink, row.message, row.attempts) for row in connection.execute(ready))
 
     def release(self, at: float, until: float = 0.0, targets: Collection[str] | None = None) -> None:
         """Let go what a mute holds back, of some targets or of all: now, or when the mute now ends."""
-        held = _waiting() & (DELIVERY.c.next_at > at) & (DELIVERY.c.attempts == 0)
+        held = _waiting() & (DELIVERY.c.next_at > at)
         with transaction(self._engine) as connection:
             rows = connection.execute(select(DELIVERY.c.id, DELIVERY.c.message).where(held)).all()
             ids = [row.id for row in rows if targets is None or row.message.get("target") in targets]
@@ -89,9 +86,9 @@ class Outbox:
         """Mark a message as delivered."""
         self._mark(delivery, delivered_at=at, error="")
 
-    def failed(self, delivery: int, next_at: float, error: str) -> None:
-        """Mark an attempt as failed; the next one is made at `next_at`."""
-        self._mark(delivery, attempts=DELIVERY.c.attempts + 1, next_at=next_at, error=error)
+    def failed(self, delivery: int, error: str) -> None:
+        """Mark an attempt as failed; the message is due still."""
+        self._mark(delivery, attempts=DELIVERY.c.attempts + 1, error=error)
 
     def _mark(self, delivery: int, **values: Any) -> None:  # noqa: ANN401 - column values
         with transaction(self._engine) as connection:
@@ -99,19 +96,32 @@ class Outbox:
 
 
 def _enqueue(connection: Connection, one: Outgoing, at: float) -> None:
-    """Put a message in, unless it tells the end of what a mute still holds back: then neither is news."""
+    """Put a message in; of what still waits about the same trouble nothing is news then.
+
+    What a sink did not take is overtaken: it is told how things stand now. What a mute holds back is cancelled by its
+    end, and then that is not told either.
+    """
     row = {"sink": one.sink, "message": one.message, "shadow": one.shadow, "at": at, "attempts": 0, "error": ""}
-    if one.message.get("status") == "resolved":
-        mine = _waiting() & (DELIVERY.c.sink == one.sink) & (DELIVERY.c.attempts == 0) & (DELIVERY.c.next_at > at)
-        held = connection.execute(select(DELIVERY.c.id, DELIVERY.c.message).where(mine)).all()
-        began = {"key": one.message.get("key"), "status": "firing"}
-        over = [waiting.id for waiting in held if began.items() <= waiting.message.items()]
-        if over:
-            muted = {"delivered_at": at, "error": "muted"}
-            connection.execute(update(DELIVERY).where(DELIVERY.c.id.in_(over)).values(**muted))
-            connection.execute(insert(DELIVERY).values(**{**row, **muted}, next_at=at))
-            return
+    waiting = _about(connection, one.sink, one.message.get("key"))
+    _drop(connection, [ago.id for ago in waiting if ago.next_at <= at], at, "overtaken")
+    began = [ago.id for ago in waiting if ago.next_at > at and ago.message.get("status") == "firing"]
+    if began and one.message.get("status") == "resolved":
+        _drop(connection, began, at, MUTED)
+        connection.execute(insert(DELIVERY).values(**{**row, "error": MUTED}, next_at=at, delivered_at=at))
+        return
     connection.execute(insert(DELIVERY).values(**row, next_at=max(at, one.not_before)))
+
+
+def _about(connection: Connection, sink: str, key: object) -> list[Any]:
+    """Give what waits to tell one sink of one trouble."""
+    mine = select(DELIVERY.c.id, DELIVERY.c.next_at, DELIVERY.c.message).where(_waiting(), DELIVERY.c.sink == sink)
+    return [row for row in connection.execute(mine) if key and row.message.get("key") == key]
+
+
+def _drop(connection: Connection, ids: list[int], at: float, why: str) -> None:
+    """Take messages that wait out of the outbox, as if they were delivered, but for the reason."""
+    if ids:
+        connection.execute(update(DELIVERY).where(DELIVERY.c.id.in_(ids)).values(delivered_at=at, error=why))
 
 
 def _waiting() -> Any:  # noqa: ANN401 - SQLAlchemy's column expressions
