@@ -1,0 +1,57 @@
+"""The dashboards as Grafana reads them: their panels, and every query they ask, with the variables filled in."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+FOLDER = Path(__file__).parents[1] / "dashboards"
+BOARDS: dict[str, dict[str, Any]] = {path.stem: json.loads(path.read_text()) for path in sorted(FOLDER.glob("*.json"))}
+FILLED = {
+    "$__rate_interval": "10s",
+    "$__range": "30s",
+    **dict.fromkeys(("$instance", "$target", "$profile", "$model"), ".+"),
+}
+"""What the variables stand for where everything is chosen and scrapes come once a second."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One query, and where it is asked: of an annotation or a variable, `place` is its name."""
+
+    board: str
+    place: str
+    expr: str
+
+    def __str__(self) -> str:
+        """Say where it is asked."""
+        return f"{self.board} / {self.place}"
+
+
+def panels(board: str) -> list[dict[str, Any]]:
+    """Give the panels of a dashboard, without the headings."""
+    return [panel for panel in BOARDS[board]["panels"] if panel["type"] != "row"]
+
+
+def asked() -> list[Asked]:
+    """Give every query of every dashboard, panels' first."""
+    return [one for board in BOARDS for one in _asked(board)]
+
+
+def _asked(board: str) -> Iterator[Asked]:
+    for panel in panels(board):
+        for target in panel["targets"]:
+            yield Asked(board, f"{panel['title']} {target['refId']}", _filled(target["expr"]))
+    for annotation in BOARDS[board]["annotations"]["list"]:
+        yield Asked(board, annotation["name"], _filled(annotation["expr"]))
+    for variable in BOARDS[board]["templating"]["list"]:
+        if variable["type"] == "query":
+            selector = variable["query"]["query"].removeprefix("label_values(").rpartition(",")[0]
+            yield Asked(board, f"${variable['name']}", _filled(selector))
+
+
+def _filled(expr: str) -> str:
+    for name, value in FILLED.items():
+        expr = expr.replace(name, value)
+    return expr
