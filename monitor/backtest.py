@@ -115,7 +115,7 @@ def replay(  # what a heart would have known
 
     Raises BacktestError if too few of them can be compared with it.
     """
-    live = verdict.comparable(baseline, probes)
+    live = tuple(verdict.comparable(baseline, probes))
     if len(live) < policy.shortest:
         raise BacktestError(
             f"{len(live)} comparable probes after the baseline {baseline.name!r} are too few: {policy.shortest} are "

@@ -12,7 +12,7 @@ from monitor.detect.answers import answers
 from monitor.detect.calibrate import HUMBLE_EFFECT, HUMBLE_SPAN, resolves
 from monitor.detect.ruler import MIN_SAMPLES, Policy, ruler
 from monitor.detect.steady import drifted, independent
-from monitor.detect.strata import RATES, RATIOS, lagged, series, title, unusable
+from monitor.detect.strata import figure, lagged, series, title, unusable
 from monitor.model import Baseline, Context, Fact, Probe, Series
 from monitor.stats import quantile
 from monitor.tuning.change import Change
@@ -23,8 +23,6 @@ MOST_FAILED = 0.05
 """A larger share of failed probes makes the sample a sample of trouble."""
 MOST_UNUSABLE = 0.5
 """A larger share of probes that could not be judged means that the rest were picked by chance."""
-LONG = 10.0
-"""Seconds from which on a figure is written in seconds."""
 IDENTITY = (catalog.MODEL, catalog.VERSION, catalog.MODEL_ROOT, catalog.MAX_MODEL_LEN)
 """Facts that must not change while a baseline is captured."""
 
@@ -216,15 +214,6 @@ def benchmark(sample: Sequence[Probe]) -> Benchmark:
 def _latency(values: Iterable[float | None]) -> Latency:
     known = [value * 1e3 for value in values if value is not None]
     return Latency(fmean(known), median(known), quantile(known, 0.99)) if known else Latency(None, None, None)
-
-
-def figure(metric: str, value: float) -> str:
-    """Write a figure with its unit, which of a throughput the metric's title says."""
-    if metric in RATES:
-        return f"{value:.5g}"
-    if metric in RATIOS:
-        return f"{value:.3f}"
-    return f"{value * 1e3:.4g} ms" if value < LONG else f"{value:.4g} s"
 
 
 def resolution(baseline: Baseline, policy: Policy) -> list[str]:

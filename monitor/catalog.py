@@ -123,6 +123,18 @@ USERS_RATE = _metric(
     "Users' requests that got a first token, per second, over the last interval free of our own canaries.",
     "target",
 )
+TOKEN_RATE = _metric(
+    "vllm_tokens_per_second_per_request",
+    "gauge",
+    "Generated tokens per second per running request, over the last interval free of our own canaries.",
+    "target", worse="down",
+)  # fmt: skip
+PREEMPTION_RATE = _metric(
+    "vllm_preemptions_per_second",
+    "gauge",
+    "Requests preempted by the scheduler per second, over the last interval free of our own canaries.",
+    "target", worse="up",
+)  # fmt: skip
 USERS_TTFT = _metric(
     "vllm_ttft_seconds",
     "summary",
@@ -206,6 +218,12 @@ BASELINE_RATIO = _metric(
     "Now / baseline: mean of the last probes, those of a shift that was found, each against its own stratum.",
     "target", "metric", "profile",
 )  # fmt: skip
+BASELINE_EXPECTED = _metric(
+    "baseline_expected_seconds",
+    "gauge",
+    "What the baseline's own probes took at the load of the last comparable probe; absent while nothing is judged.",
+    "target", "metric", "profile",
+)  # fmt: skip
 JUDGED = _metric(
     "judged", "gauge", "Whether the metric can be judged now (1) or not (0).", "target", "metric", "profile"
 )
@@ -223,6 +241,12 @@ FINDING_ACTIVE = _metric(
     "finding_active",
     "gauge",
     "Always 1 while the finding is open; it stays while data is missing.",
+    "target", "kind", "severity", "subject",
+)  # fmt: skip
+FINDING_SINCE = _metric(
+    "finding_since_timestamp_seconds",
+    "gauge",
+    "Since when an open finding holds: its onset, which is before it was found.",
     "target", "kind", "severity", "subject",
 )  # fmt: skip
 INCIDENT_ACTIVE = _metric(
@@ -346,6 +370,7 @@ COLLECTOR_LAST_SUCCESS = _metric(
     "When the collector last succeeded.",
     "target", "collector",
 )  # fmt: skip
+PAGING = _metric("paging", "gauge", "Whether findings page (1), or paging is in shadow (0).")
 DELIVERIES = _metric("deliveries_total", "counter", "Messages delivered.", "sink")
 DELIVERY_FAILURES = _metric("delivery_failures_total", "counter", "Delivery attempts that failed.", "sink")
 DELIVERIES_PENDING = _metric("deliveries_pending", "gauge", "Messages in the outbox.", "sink")

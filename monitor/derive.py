@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from statistics import fmean
 
 from monitor import catalog
 from monitor.model import Labels, Reading, Snapshot, Traffic
@@ -10,6 +11,21 @@ Key = tuple[str, Labels]
 Values = Mapping[Key, float]
 
 USERS = (catalog.USERS_TTFT, catalog.USERS_TPOT, catalog.USERS_E2E, catalog.USERS_QUEUE)
+
+RATE, TTFT = "request_rate", "users_ttft"
+HITS, PREEMPTIONS = "hit_ratio", "preemption_rate"
+FIGURES = {
+    RATE: catalog.USERS_RATE,
+    TTFT: catalog.USERS_TTFT,
+    "users_tpot": catalog.USERS_TPOT,
+    "users_e2e": catalog.USERS_E2E,
+    "users_queue": catalog.USERS_QUEUE,
+    HITS: catalog.PREFIX_RATIO,
+    "token_rate": catalog.TOKEN_RATE,
+    "kv_usage": catalog.KV_USAGE,
+    PREEMPTIONS: catalog.PREEMPTION_RATE,
+}
+"""What users' figures of an interval are called in a baseline, and which samples they come from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +108,17 @@ def interval(previous: Snapshot | None, snapshot: Snapshot, users: Users, *, cle
     judged = tuple(reading for reading in direct if catalog.METRICS[reading.metric].worse)
     seconds = snapshot.at - previous.at if previous else 0.0
     rate = _rate(usable, seconds) if usable else None
-    traffic = _traffic(usable, now, snapshot.at, seconds)
-    arrivals = (Reading(catalog.USERS_RATE, traffic.rate, snapshot.at),) if traffic else ()
-    samples = (*judged, *ratios, *means(usable, snapshot.at), *arrivals)
-    shown = (*direct, *ratios, *users.readings(snapshot.at), *arrivals)
-    return Interval(users, shown, samples, restarted, rate, traffic)
+    rates = _rates(before, now, usable, snapshot.at, seconds)
+    samples = (*judged, *ratios, *means(usable, snapshot.at), *rates)
+    shown = (*direct, *ratios, *users.readings(snapshot.at), *rates)
+    return Interval(users, shown, samples, restarted, rate, _traffic(usable, now, samples, snapshot.at))
+
+
+def figures(averages: Mapping[str, float]) -> dict[str, float]:
+    """Name what is known of an interval by its samples' averages over the engines, but for rate and TTFT."""
+    return {
+        name: averages[metric] for name, metric in FIGURES.items() if name not in {RATE, TTFT} and metric in averages
+    }
 
 
 def total(known: Values, *metrics: str) -> float | None:
@@ -105,12 +127,35 @@ def total(known: Values, *metrics: str) -> float | None:
     return sum(found) if found else None
 
 
-def _traffic(gained: Values, now: Values, at: float, seconds: float) -> Traffic | None:
+def _traffic(gained: Values, now: Values, samples: Iterable[Reading], at: float) -> Traffic | None:
+    known: dict[str, list[float]] = {}
+    for one in samples:
+        known.setdefault(one.metric, []).append(one.value)
+    averages = {metric: fmean(values) for metric, values in known.items()}
     begun = total(gained, f"{catalog.USERS_TTFT}_count")
     waited = total(gained, f"{catalog.USERS_TTFT}_sum")
-    if not begun or waited is None or seconds <= 0:
+    if not begun or waited is None or catalog.USERS_RATE not in averages:
         return None
-    return Traffic(at, begun / seconds, waited / begun, total(now, catalog.WAITING) or 0.0)
+    waiting = total(now, catalog.WAITING) or 0.0
+    return Traffic(at, averages[catalog.USERS_RATE], waited / begun, waiting, figures(averages))
+
+
+def _rates(before: Values, now: Values, gained: Values, at: float, seconds: float) -> tuple[Reading, ...]:
+    """Give what users had per second: requests begun, tokens of each that runs, preemptions; none of what is unknown.
+
+    How many run is the mean of the two looks: nobody counts it in between.
+    """
+    if seconds <= 0:
+        return ()
+    begun = total(gained, f"{catalog.USERS_TTFT}_count")
+    tokens = total(gained, catalog.GENERATION_TOKENS)
+    running = ((total(before, catalog.RUNNING) or 0.0) + (total(now, catalog.RUNNING) or 0.0)) / 2
+    per_second = (
+        (catalog.USERS_RATE, begun or None),
+        (catalog.TOKEN_RATE, tokens / running if tokens is not None and running else None),
+        (catalog.PREEMPTION_RATE, total(gained, catalog.PREEMPTIONS)),
+    )
+    return tuple(Reading(metric, gain / seconds, at) for metric, gain in per_second if gain is not None)
 
 
 def _rate(gained: Values, seconds: float) -> float | None:

@@ -10,7 +10,7 @@ from monitor import ledger
 from monitor.alert.message import utc, worded
 from monitor.incident import incidents
 from monitor.judge import Judged
-from monitor.model import Event, Flip, Incident, Near, OpenFinding
+from monitor.model import Event, Flip, Incident, Near, OpenFinding, Standing
 from monitor.store.outbox import Outbox, Outgoing
 from monitor.tuning.join import words
 
@@ -67,7 +67,7 @@ class Docket:
                 flip,
                 flips,
                 _changed(flip, drifted, circumstances.events),
-                _incident(flip, incidents(self._target, settled.open if flip.opened else self._ledger.open)),
+                self._incident(flip, settled.open, judged.users),
             )
         ]
         if flips:
@@ -85,11 +85,13 @@ class Docket:
         summaries = tuple(finding.summary for finding in also if finding.group == told.finding.group)
         return self._tell(self._target, told, summaries, changed, incident)
 
-
-def _incident(flip: Flip, known: Iterable[Incident]) -> Incident | None:
-    """Give the incident that a finding belongs to."""
-    key = flip.finding.key
-    return next((one for one in known if key in {entry.finding.key for entry in one.findings}), None)
+    def _incident(
+        self, flip: Flip, still_open: tuple[OpenFinding, ...], users: tuple[Standing, ...]
+    ) -> Incident | None:
+        """Give the incident that a finding belongs to; of one that is over users' figures tell the time before."""
+        entries, had = (still_open, users) if flip.opened else (self._ledger.open, ())
+        known = incidents(self._target, entries, had)
+        return next((one for one in known if flip.finding.key in {entry.finding.key for entry in one.findings}), None)
 
 
 def _changed(flip: Flip, drifted: Iterable[str], events: Iterable[Event]) -> tuple[str, ...]:

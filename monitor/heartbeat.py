@@ -17,7 +17,7 @@ from monitor.docket import Circumstances, Docket, Tell
 from monitor.health import is_asleep
 from monitor.model import Beat, Context, Fact, OpenFinding, Probe, Snapshot
 from monitor.node import NODE
-from monitor.recall import Recall
+from monitor.recall import DAY, Recall
 from monitor.store.schema import StoreError
 from monitor.store.store import Store
 from monitor.tuning.change import UNKNOWN, Past, merged
@@ -107,7 +107,8 @@ class Heart:
         await self._recall.wake()
         seen = await asyncio.to_thread(store.history.seen, target)
         lately = await asyncio.to_thread(store.history.probes, target, time.time() - REMEMBERED)
-        self._memory = judge.fresh(self._pulse.terms, seen=seen, probes=lately)
+        users = await asyncio.to_thread(store.history.traffic, target, time.time() - DAY)
+        self._memory = await asyncio.to_thread(judge.fresh, self._pulse.terms, seen=seen, probes=lately, traffic=users)
         await self._measure_against(await asyncio.to_thread(store.baselines.active_key, self._pulse.endpoint))
         return self._docket.open
 
@@ -152,6 +153,7 @@ class Heart:
             restarted=interval.restarted,
             rulings=judged.rulings,
             accepted=self._recall.accepted,
+            users=judged.users,
         )
 
     async def _seen(self, snapshot: Snapshot, probes: tuple[Probe, ...], facts: tuple[Fact, ...]) -> judge.Seen:
@@ -214,7 +216,7 @@ class Heart:
         """Take a baseline up and replay what was stored since its capture: a process never stopped says the same."""
         baseline = await asyncio.to_thread(self._store.baselines.get, key[0]) if key else None
         since = baseline.captured_at if baseline else math.inf
-        stored = await asyncio.to_thread(self._store.history.probes, self._pulse.target, since)
+        stored = self._store.history.each_probe(self._pulse.target, since)
         self._memory = await asyncio.to_thread(judge.against, self._memory, baseline, stored, self._pulse.terms)
         self._key = key
 

@@ -1,12 +1,12 @@
 """Findings that began together are one incident: what a person is told, with what may have brought it, ranked.
 
-It follows from what is open alone, so that a restart of the monitor changes nothing of it.
+It follows from what is open, so that a restart of the monitor changes nothing of it. Users' figures only stand beside.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from math import exp2
 
-from monitor.model import SEVERITIES, Cause, Finding, Incident, OpenFinding, Severity
+from monitor.model import SEVERITIES, Cause, Finding, Incident, OpenFinding, Severity, Standing
 
 TOGETHER = 600.0
 """Findings of which each begins within so many seconds of the one before are one incident."""
@@ -33,16 +33,16 @@ Ranked = tuple[int, Cause]
 """A cause and how grave it is."""
 
 
-def incidents(target: str, entries: Iterable[OpenFinding]) -> tuple[Incident, ...]:
+def incidents(target: str, entries: Iterable[OpenFinding], users: tuple[Standing, ...] = ()) -> tuple[Incident, ...]:
     """Give the incidents of one target's open findings, the gravest and then the oldest first.
 
     Each regression and each trouble of health that is more than information is in exactly one; information is in one
-    only beside such. Settings are causes: by themselves they are no incident.
+    only beside such. Settings are causes: by themselves they are no incident. What `users` have is told of regressions.
     """
     entries = tuple(entries)
     settings = [entry.finding for entry in entries if entry.finding.kind == "tuning"]
     troubles = [entry for entry in entries if entry.finding.kind != "tuning"]
-    made = [_incident(target, chain, settings) for chain in _chains(troubles)]
+    made = [_incident(target, chain, settings, users) for chain in _chains(troubles)]
     return tuple(sorted((one for one in made if one.severity != "info"), key=lambda one: -_rank(one.severity)))
 
 
@@ -60,7 +60,9 @@ def _chains(troubles: Iterable[OpenFinding]) -> list[list[OpenFinding]]:
     return chains
 
 
-def _incident(target: str, chain: Sequence[OpenFinding], settings: Sequence[Finding]) -> Incident:
+def _incident(
+    target: str, chain: Sequence[OpenFinding], settings: Sequence[Finding], users: tuple[Standing, ...]
+) -> Incident:
     slowing = _slowing(chain)
     onset = chain[0].since
     return Incident(
@@ -72,7 +74,12 @@ def _incident(target: str, chain: Sequence[OpenFinding], settings: Sequence[Find
         severity=max((entry.finding.severity for entry in chain), key=_rank),
         findings=tuple(chain),
         causes=_causes(target, chain, slowing, settings),
+        users=users if _is_slow(chain) else (),
     )
+
+
+def _is_slow(chain: Iterable[OpenFinding]) -> bool:
+    return any(entry.finding.kind == "regression" for entry in chain)
 
 
 def _slowing(chain: Sequence[OpenFinding]) -> list[OpenFinding]:
@@ -107,7 +114,7 @@ def _causes(
         _change(wrong, one.of, one.what, one.at, onsets)
         for one in dict.fromkeys(near for entry in chain for near in entry.finding.near)
     ]
-    if any(entry.finding.kind == "regression" for entry in chain):
+    if _is_slow(chain):
         told = {cause.of for _, cause in ranked}
         ranked += [
             _change(wrong, one.subject, str(one.evidence["change"]), one.onset, onsets)

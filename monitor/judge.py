@@ -1,11 +1,12 @@
 """Everything that is judged of one target in one beat: a frozen state in and out, and what it means."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from monitor import catalog, contract, health, mlnode
-from monitor.detect import answers, capacity, verdict
+from monitor.detect import answers, capacity, lately, users, verdict
 from monitor.detect.answers import Memories
+from monitor.detect.lately import Lately
 from monitor.health import Health
 from monitor.model import (
     Baseline,
@@ -17,6 +18,7 @@ from monitor.model import (
     Probe,
     Ruling,
     Snapshot,
+    Standing,
     State,
     Traffic,
 )
@@ -49,6 +51,8 @@ class Memory:
     baseline: Baseline | None = None
     users: capacity.Capacity = field(default_factory=capacity.Capacity)
     usual: capacity.Usual | None = None
+    had: Lately = field(default_factory=Lately)
+    then: tuple[Traffic, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,37 +75,58 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """What it means: the server's state, findings, the keys that could be judged, a word on each metric and rule."""
+    """What it means: the server's state, findings, the keys that could be judged, a word on each metric and rule.
+
+    Beside a regression, found or open, also how users' own figures stand.
+    """
 
     state: State
     findings: tuple[Finding, ...]
     keys: frozenset[str]
     judgements: tuple[Judgement, ...]
     rulings: tuple[Ruling, ...] = ()
+    users: tuple[Standing, ...] = ()
 
 
-def fresh(terms: Terms, *, seen: bool, probes: Iterable[Probe] = ()) -> Memory:
-    """Give the memory of a process that begins; `seen` whether the server ever answered, `probes` the last stored."""
+def fresh(terms: Terms, *, seen: bool, probes: Iterable[Probe] = (), traffic: Iterable[Traffic] = ()) -> Memory:
+    """Give the memory of a process that begins; `seen` whether the server ever answered.
+
+    `probes` and `traffic` are the last that were stored.
+    """
     said = answers.step(answers.fresh(terms.profiles), probes)
-    return Memory(Health(seen=seen), said, verdict.fresh(terms.profiles))
+    past = lately.step(Lately(), traffic)
+    return Memory(Health(seen=seen), said, verdict.fresh(terms.profiles), had=past)
 
 
 def against(memory: Memory, baseline: Baseline | None, stored: Iterable[Probe], terms: Terms) -> Memory:
     """Take a baseline up; what was stored since it is replayed: a process that never stopped says the same."""
     arms = verdict.fresh(terms.profiles)
     if baseline is None:
-        return replace(memory, arms=arms, ruler=None, baseline=None, usual=None)
+        return replace(memory, arms=arms, ruler=None, baseline=None, usual=None, then=())
     ruler = verdict.ruler(baseline, terms.policy)
     arms = verdict.step(arms, ruler, verdict.comparable(baseline, stored), terms.policy)
-    return replace(memory, arms=arms, ruler=ruler, baseline=baseline, usual=capacity.usual(baseline))
+    usual, then = capacity.usual(baseline), users.known(baseline)
+    return replace(memory, arms=arms, ruler=ruler, baseline=baseline, usual=usual, then=then)
 
 
 def judge(memory: Memory, seen: Seen, open_findings: Iterable[OpenFinding], terms: Terms) -> tuple[Memory, Judged]:
     """Judge one beat."""
     entries = tuple(open_findings)
+    memory = replace(memory, had=lately.step(memory.had, _traffic(seen)))
     memory, judged = _judged(memory, seen, entries, terms)
-    changes = join.happened(seen.past, seen.facts, seen.events)
-    return memory, replace(judged, findings=join.join(judged.findings, entries, changes, seen.snapshot.at))
+    changes = (*join.happened(seen.past, seen.facts, seen.events), *memory.had.turns)
+    findings = join.join(judged.findings, entries, changes, seen.snapshot.at)
+    slow = [entry.since for entry in entries if entry.finding.kind == "regression"]
+    slow += [one.onset for one in findings if one.kind == "regression" and one.onset is not None]
+    support = beside(memory, seen, max(slow)) if slow else ()
+    return memory, replace(judged, findings=findings, users=support)
+
+
+def beside(memory: Memory, seen: Seen, since: float) -> tuple[Standing, ...]:
+    """Say how users' figures since a moment stand against the baseline's, if it is of what is served."""
+    if verdict.incomparable(memory.baseline, seen.model):
+        return ()
+    return users.standings(memory.had.recent, memory.then, since, seen.snapshot.at, _moved(memory, seen.facts))
 
 
 def _judged(memory: Memory, seen: Seen, entries: tuple[OpenFinding, ...], terms: Terms) -> tuple[Memory, Judged]:
@@ -141,8 +166,12 @@ def _traffic(seen: Seen) -> tuple[Traffic, ...]:
 
 def expected(memory: Memory, facts: Iterable[Fact]) -> capacity.Usual | None:
     """Give what is usual for users, unless vLLM began to count their TTFT from elsewhere since the baseline."""
+    return None if catalog.USERS_TTFT in _moved(memory, facts) else memory.usual
+
+
+def _moved(memory: Memory, facts: Iterable[Fact]) -> Mapping[str, str]:
     then, now = (_version(known) for known in (memory.baseline.facts if memory.baseline else (), facts))
-    return None if catalog.USERS_TTFT in contract.moved(then, now) else memory.usual
+    return contract.moved(then, now)
 
 
 def _version(facts: Iterable[Fact]) -> str:

@@ -96,12 +96,31 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """What users had in one interval free of our canaries: requests begun a second, their mean TTFT, how many wait."""
+    """What users had in one interval free of our canaries: requests begun a second, their mean TTFT, how many wait.
+
+    `figures` are the others that are known, by the names in `derive.FIGURES`.
+    """
 
     at: float
     rate: float
     ttft: float
     waiting: float
+    figures: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How one of users' figures stands: typical of the last `seconds`, and of the baseline at as many requests."""
+
+    metric: str
+    now: float
+    then: float
+    seconds: float
+
+    @property
+    def change(self) -> float | None:
+        """What is added to what was (0.2 is a fifth more); None where that was nothing."""
+        return self.now / self.then - 1 if self.then else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -323,10 +342,10 @@ class OpenFinding:
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """What may have brought an incident: `of` names a fact, a kind of event, or a trouble of the server.
+    """What may have brought an incident.
 
-    `at` is None where nobody saw it happen. `weight`, 0 to 1, says how close in time it is; `fix` is empty where
-    nothing is known to be done about it.
+    `of` names a fact, an event, a trouble of the server, or one of users' figures. `at` is None where nobody saw
+    it happen. `weight`, 0 to 1, says how close in time it is; `fix` is empty where nothing is known to be done.
     """
 
     what: str
@@ -338,7 +357,10 @@ class Cause:
 
 @dataclass(frozen=True, slots=True)
 class Incident:
-    """Findings that began together, the first one first, and what may have brought them, the likeliest first."""
+    """Findings that began together, the first one first, and what may have brought them, the likeliest first.
+
+    `users` is what users' own figures say beside a regression: support, from which no finding follows.
+    """
 
     key: str
     target: str
@@ -347,6 +369,7 @@ class Incident:
     severity: Severity
     findings: tuple[OpenFinding, ...]
     causes: tuple[Cause, ...]
+    users: tuple[Standing, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -362,12 +385,16 @@ class Flip:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What could be said of one metric of one profile now. `unjudged` is the reason if nothing could."""
+    """What could be said of one metric of one profile now. `unjudged` is the reason if nothing could.
+
+    `expected` is what the baseline shows at the load of the last probe, in the metric's unit.
+    """
 
     metric: str
     profile: str
     ratio: float | None
     unjudged: str
+    expected: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -389,3 +416,4 @@ class Beat:
     restarted: bool = False
     rulings: tuple[Ruling, ...] = ()
     accepted: tuple[Acceptance, ...] = ()
+    users: tuple[Standing, ...] = ()

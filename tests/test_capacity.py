@@ -1,18 +1,19 @@
 """Capacity lost: as many requests as in the baseline, a queue, and users' times far worse."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from monitor import catalog, derive, judge
-from monitor.detect import capacity
+from monitor.detect import capacity, users
 from monitor.model import Baseline, Context, Fact, Reading, Snapshot, Traffic
 
 USUAL = tuple(Traffic(15.0 * index, 2.0, 0.2, 0.0) for index in range(100))
-BASELINE = Baseline("good", Context("m", "http://x"), 1500.0, capacity.series(USUAL))
+BASELINE = Baseline("good", Context("m", "http://x"), 1500.0, users.series(USUAL))
 
 
-def after(count: int, start: float = 2000.0, **now: float) -> list[Traffic]:
+def after(count: int, start: float = 2000.0, **now: Any) -> list[Traffic]:
     """Give intervals later than the baseline, as usual but for what is named."""
     return [replace(USUAL[0], at=start + 15.0 * index, **now) for index in range(count)]
 
@@ -46,7 +47,7 @@ def test_lost() -> None:
         {"ttft": 0.9, "waiting": 7.0, "rate": 3.0},  # more users than the baseline knows
     ],
 )
-def test_not_lost(now: dict[str, float]) -> None:
+def test_not_lost(now: dict[str, Any]) -> None:
     """As usual, slower without a queue, a queue that costs nothing, or more arrivals: none is capacity lost."""
     assert ([], True) == judged(*after(20, **now))
 
@@ -71,7 +72,7 @@ def test_silence() -> None:
     assert ([], False) == judged(*slow[:7])
     assert ([], False) == judged(*slow, baseline=None)
     assert ([], False) == judged(*slow, baseline=strangers)
-    assert () == capacity.series(USUAL[:59])
+    assert () == users.series(USUAL[:59])
 
 
 def test_no_verdict_across_a_change_of_meaning() -> None:

@@ -1,5 +1,6 @@
 """Capturing: what makes a baseline, what is refused, and the table that it prints."""
 
+import time
 from contextlib import closing
 from dataclasses import astuple, replace
 from pathlib import Path
@@ -9,9 +10,12 @@ from serving import simulated
 from world import world
 
 from monitor import capture, catalog
+from monitor.cli.capture_session import before
 from monitor.detect import capacity
 from monitor.detect.ruler import Policy, ruler
-from monitor.model import Context, Fact, Load, Probe, Traffic
+from monitor.detect.strata import figure
+from monitor.detect.users import series as of_users
+from monitor.model import Context, Fact, Load, Probe, Reading, Traffic
 from monitor.store.store import Store
 from monitor.tuning.change import Change, changes
 
@@ -203,12 +207,12 @@ def test_medians() -> None:
 @pytest.mark.parametrize(("metric", "shown"), [("ttft", "61.73 ms"), ("itl_max", "61.73 ms"), ("warm_ratio", "0.062")])
 def test_figures_have_their_unit(metric: str, shown: str) -> None:
     """A time is shown in milliseconds, a ratio as a number."""
-    assert shown == capture.figure(metric, 0.061728)
+    assert shown == figure(metric, 0.061728)
 
 
 async def test_users_are_part_of_what_was_watched(tmp_path: Path) -> None:
     """A baseline keeps what users had meanwhile, survives the store, and is not judged by canaries for it."""
-    users = capacity.series([Traffic(15.0 * index, 2.0, 0.2, 0.0) for index in range(60)])
+    users = of_users([Traffic(15.0 * index, 2.0, 0.2, 0.0) for index in range(60)])
     made = capture.make("watched", CONTEXT, sample(good=30), (), (), 50.0, users=users)
     with closing(Store(f"sqlite:///{tmp_path / 'm.db'}")) as store:
         store.baselines.save(made)
@@ -217,3 +221,20 @@ async def test_users_are_part_of_what_was_watched(tmp_path: Path) -> None:
     assert capacity.Usual(2.0, 0.2) == capacity.usual(kept)
     policy = Policy(opens_after=180.0, stale_after=600.0, every=60.0, rate=1e-7)
     assert {"short"} == {profile for profile, _ in ruler(kept, policy).calibrations}
+
+
+def test_users_of_the_hour_before(tmp_path: Path) -> None:
+    """Canaries sent in a minute come with what users had in the hour before, since what is served changed last."""
+    now = time.time()
+    with closing(Store(f"sqlite:///{tmp_path / 'm.db'}")) as store:
+        for index in range(200):
+            had = {catalog.USERS_RATE: 2.0, catalog.USERS_TTFT: 0.2, catalog.USERS_TPOT: 0.02}
+            at = now - 30.0 * index
+            store.history.remember("tiny", (), [Reading(metric, value, at) for metric, value in had.items()])
+        hour = before(store, "tiny")
+        for version, ago in (("0.31.0", 9000.0), ("0.32.0", 2085.0)):
+            store.history.note_facts("tiny", [Fact(catalog.VERSION, version)], now - ago)
+        since_the_update = before(store, "tiny")
+
+    assert {"request_rate", "users_ttft", "users_tpot"} == {one.metric for one in hour}
+    assert [120, 70] == [len(told[0].values) for told in (hour, since_the_update)]

@@ -9,6 +9,7 @@ from examples import AT, baseline
 
 from monitor.detect.compare import Row, caveat, compare, verdict
 from monitor.detect.ruler import MIN_SAMPLES
+from monitor.detect.users import STRATUM
 from monitor.model import Baseline, Series
 
 DAY = 86_400.0
@@ -114,6 +115,17 @@ def test_as_many_as_judging_needs_are_tested() -> None:
     first, second = (series("ttft", typical=typical, n=MIN_SAMPLES) for typical in (0.05, 0.1))
 
     assert said(first, second).startswith("B is slower by ")
+
+
+def test_users_are_not_compared() -> None:
+    """What users had on two days is not compared: their requests were not alike."""
+    assert [IDLE] == [
+        row.stratum
+        for row in rows(
+            baseline(series=(series("ttft", typical=0.05), series("users_ttft", typical=0.2, stratum=STRATUM))),
+            baseline(series=(series("ttft", typical=0.05), series("users_ttft", typical=0.4, stratum=STRATUM))),
+        )
+    ]
 
 
 def test_what_only_one_side_has() -> None:

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 from examples import AT, finding
+from messages import faults
 
 from monitor.alert.message import message
 from monitor.docket import MOST, Circumstances, Docket
 from monitor.judge import Judged
-from monitor.model import Event, Finding, Flip, Incident, Near
+from monitor.model import Event, Finding, Flip, Incident, Near, Standing
 from monitor.store.engine import connect
 from monitor.store.outbox import Outbox, Outgoing
 from monitor.store.schema import StoreError
@@ -47,7 +48,9 @@ def store(tmp_path: Path) -> Iterator[Store]:
 def tell(
     target: str, flip: Flip, also: tuple[str, ...], changed: tuple[str, ...], incident: Incident | None
 ) -> tuple[Outgoing, ...]:
-    return (Outgoing("team", message(target, flip, also, changed, incident), shadow=False),)
+    said = message(target, flip, also, changed, incident)
+    assert [] == faults(said)
+    return (Outgoing("team", said, shadow=False),)
 
 
 async def settle(
@@ -64,6 +67,14 @@ def due(store: Store, at: float = AT + 60) -> list[Mapping[str, Any]]:
     return [one.message for one in store.outbox.due(at)]
 
 
+def taken(store: Store, at: float = AT + 60) -> list[Mapping[str, Any]]:
+    """Deliver what is due, and give it."""
+    messages = due(store, at)
+    for one in store.outbox.due(at):
+        store.outbox.delivered(one.id, at)
+    return messages
+
+
 def told(store: Store, at: float) -> list[tuple[str, str]]:
     return [(said["subject"], said["status"]) for said in due(store, at)]
 
@@ -75,8 +86,10 @@ async def test_opened_and_closed_with_their_messages(store: Store) -> None:
     await second.wake()
 
     assert (first.open, [SLOW]) == (second.open, [entry.finding for entry in second.open])
+    began = taken(store)
     await settle(second, [], AT + 60)
-    assert ([("short ttft", "firing"), ("short ttft", "resolved")], ()) == (told(store, AT + 90), second.open)
+    assert [("short ttft", "firing")] == [(said["subject"], said["status"]) for said in began]
+    assert ([("short ttft", "resolved")], ()) == (told(store, AT + 90), second.open)
 
 
 async def test_one_trouble_is_one_message(store: Store) -> None:
@@ -164,10 +177,11 @@ async def test_the_incident_is_told(store: Store) -> None:
     docket = Docket("llama", store.outbox, tell)
 
     await settle(docket, [slow, gone, replace(DRIFT, subject="x", severity="warning")])
+    began = taken(store)
     await settle(docket, [], AT + 60)
 
-    said = due(store, AT + 90)
-    incidents = {message["kind"]: message["incident"] for message in said if message["status"] == "firing"}
+    said = [*began, *due(store, AT + 90)]
+    incidents = {message["kind"]: message["incident"] for message in began}
     assert ["x 1 → 2"] == [cause["what"] for cause in incidents["regression"]["causes"]]
     assert incidents["tuning"] is None
     assert {"regression": 2, "health": 2} == Counter(
@@ -240,3 +254,15 @@ async def test_what_cannot_be_kept_is_settled_again(store: Store, tmp_path: Path
     await settle(docket, [SLOW], AT + 30, beats=1)
     assert ([SLOW], [("short ttft", "firing")]) == ([entry.finding for entry in docket.open], told(store, AT + 60))
     engine.dispose()
+
+
+async def test_users_are_told_while_it_lasts(store: Store) -> None:
+    """What users have is told with what opens, and not with its end: their figures are then of the time before."""
+    docket = Docket("llama", store.outbox, tell)
+    slow = Standing("users_tpot", 0.03, 0.02, 240.0)
+    said = []
+    for at, found in ((AT, (SLOW,)), (AT + 15, (SLOW,)), (AT + 30, ()), (AT + 45, ())):
+        await docket.settle(Judged("alive", found, frozenset({SLOW.key}), (), users=(slow,)), Circumstances(), at)
+        said += [(one["status"], one["incident"]["users_said"]) for one in taken(store)]
+
+    assert [("firing", "users' TPOT +50%, too"), ("resolved", "")] == said

@@ -98,7 +98,7 @@ def beat(snapshot: Snapshot = VLLM, target: str = "llama", **changes: object) ->
     parts: dict[str, object] = {
         "probes": (probe(),),
         "judgements": (
-            Judgement("ttft", "short", 1.5, ""),
+            Judgement("ttft", "short", 1.5, "", 0.052),
             Judgement("tpot", "short", None, "the baseline has too few samples of short@1 load 3-8"),
         ),
         "open": (open_finding(),),
@@ -248,13 +248,15 @@ def test_node_scope_has_no_target(full: Board) -> None:
     }
 
     collector = {"collector_success", "collector_duration_seconds", "collector_last_success_timestamp_seconds"}
-    own = {"build_info", "loop_lag_seconds", "deliveries_pending", "fact_info", "fact_accepted_timestamp_seconds"}
-    assert {*of_host, *collector, *own} == found
+    own = {"build_info", "paging", "loop_lag_seconds", "deliveries_pending"}
+    assert {*of_host, *collector, *own, "fact_info", "fact_accepted_timestamp_seconds"} == found
 
 
 def test_nothing_seen_yet(board: Board) -> None:
-    """A board that was told nothing shows only which monitor this is."""
-    assert {"build_info"} == names(board)
+    """A board that was told nothing shows only which monitor this is, and whether it pages, which alert rules ask."""
+    paging = series(Board(PERIODS, Clock(), paging=True))[catalog.PAGING, ()]
+
+    assert ({"build_info", "paging"}, 1.0) == (names(board), paging)
 
 
 def test_unknown_is_absent(full: Board) -> None:
@@ -269,12 +271,30 @@ def test_unknown_is_absent(full: Board) -> None:
         "vllm_state",
         "muted",
         "finding_active",
+        "finding_since_timestamp_seconds",
         "heartbeat_timestamp_seconds",
         "heartbeat_duration_seconds",
         "store_success",
         "collector_success",
         "collector_duration_seconds",
     } == gone
+
+
+def test_what_is_no_time_is_not_expected_in_seconds(board: Board) -> None:
+    """What a baseline lets expect is shown of latencies; a ratio has no series among seconds."""
+    expected = (Judgement("ttft", "warm", 1.0, "", 0.052), Judgement("warm_ratio", "warm", 1.0, "", 0.25))
+
+    board.show(beat(judgements=expected), stored=True)
+
+    found = {pairs: value for (name, pairs), value in series(board).items() if name == catalog.BASELINE_EXPECTED}
+    assert {(("metric", "ttft"), ("profile", "warm"), ("target", "llama")): 0.052} == found
+
+
+def test_findings_tell_since_when(full: Board) -> None:
+    """An open finding shows when it began, which is not when it was found."""
+    pairs = (("kind", "regression"), ("severity", "warning"), ("subject", "short ttft"), ("target", "llama"))
+
+    assert open_finding().since == series(full)[catalog.FINDING_SINCE, pairs]
 
 
 def test_a_failed_probe_has_no_latency(board: Board) -> None:
@@ -306,7 +326,8 @@ def test_an_old_beat_shows_no_readings(board: Board, clock: Clock) -> None:
 
     clock.at = AT + 45.1
 
-    stays = {"finding_active", "incident_active", "heartbeat_timestamp_seconds", "store_success"}
+    stays = {"finding_active", "finding_since_timestamp_seconds", "incident_active"}
+    stays |= {"heartbeat_timestamp_seconds", "store_success"}
     of_the_canary = {name for name in before if name.startswith("canary_")}
     last_success = {"collector_last_success_timestamp_seconds"}
     assert {*stays, *of_the_canary, *last_success} == names(board, "llama")
@@ -339,7 +360,9 @@ def test_an_old_look_at_the_node_is_not_shown(board: Board, clock: Clock) -> Non
     board.show_node((HOST,))
     clock.at = AT + 60.1
 
-    assert {"build_info", "collector_last_success_timestamp_seconds"} == names(board)
+    stays = {"collector_last_success_timestamp_seconds", "heartbeat_timestamp_seconds"}
+
+    assert {"build_info", "paging", *stays} == names(board)
 
 
 def test_what_vanished_is_gone(board: Board) -> None:
@@ -436,7 +459,7 @@ def test_findings_are_shown_before_the_first_beat(board: Board) -> None:
     """After a restart what was open is shown at once, and nothing that was not seen yet."""
     board.show_open("llama", (open_finding(),), AT)
 
-    assert {"finding_active", "incident_active"} == names(board, "llama")
+    assert {"finding_active", "finding_since_timestamp_seconds", "incident_active"} == names(board, "llama")
 
 
 def test_a_long_fact_is_cut(board: Board) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import anyio
 import httpx
 import pytest
-from examples import probe
+from examples import finding, opened, probe
 from serving import receiver, simulated
 from world import NAME, Calm, World, bird, never, settings_for, world
 
@@ -21,8 +21,9 @@ from monitor.canary.economy import Economy
 from monitor.canary.stopwatch import Stopwatch
 from monitor.collect.registry import Look, run
 from monitor.collect.vllm import look as vllm
+from monitor.detect.users import series
 from monitor.heartbeat import REMOTE, Heart
-from monitor.model import Beat, Fact, Reading
+from monitor.model import Baseline, Beat, Context, Fact, Reading, Traffic
 from monitor.node import NODE, Node, every
 from monitor.serve import _held, pulse, tell
 from monitor.settings import Target
@@ -584,3 +585,24 @@ async def test_users_prove_liveness_by_their_own_tokens(tmp_path: Path) -> None:
     assert ["ok"] == [probe.outcome for probe in mixed.probes]
     assert users_had(clean) > 0
     assert {("short", "users prove liveness"): 1} == dict(skipped)
+
+
+async def test_what_users_had_outlives_a_restart(tmp_path: Path) -> None:
+    """Another process knows from the store what users had, how that stands against the baseline, and when it turned."""
+    now = time.time()
+    good = [Traffic(now - 9e3 + 15.0 * index, 2.0, 0.2, 0.0) for index in range(99)]
+    knows = Baseline("good", Context("tiny", Target(url=NOWHERE).endpoint), now - 7e3, series(good))
+    async with world(tmp_path / "m.db", NOWHERE) as first:
+        first.store.baselines.save(knows)
+        first.store.outbox.settle(NAME, [opened(finding(), now - 150)], (), now)
+        for ago in range(1500, 0, -15):
+            had = {catalog.USERS_RATE: 2.0, catalog.USERS_TTFT: 0.3, catalog.PREFIX_RATIO: 0.8 if ago > 150 else 0.3}
+            first.store.history.remember(NAME, (), [Reading(name, value, now - ago) for name, value in had.items()])
+    async with world(tmp_path / "m.db", NOWHERE) as second:
+        second.store.history.note_facts(NAME, [Fact(catalog.VERSION, "0.32.0")], now)
+        for _ in range(2):
+            beat = await second.beat()
+
+    waiting = next(entry.finding for entry in beat.open if entry.finding.kind == "health")
+    assert [("users_ttft", 0.3, 0.2)] == [(one.metric, one.now, one.then) for one in beat.users if "ttft" in one.metric]
+    assert [("prefix cache hit ratio 0.80 → 0.30", now - 150)] == [(near.what, near.at) for near in waiting.near]

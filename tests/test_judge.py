@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 from examples import finding
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor import catalog, health, judge
-from monitor.detect import capacity, verdict
+from monitor.detect import users, verdict
 from monitor.detect.answers import answers
 from monitor.detect.strata import series
 from monitor.model import Baseline, Context, Fact, Load, OpenFinding, Probe, Snapshot, Traffic
@@ -155,6 +155,7 @@ def test_taking_a_baseline_up_forgets_the_last_ones_verdict(baseline: Baseline |
     assert (verdict.fresh(["short"]), slow.health, baseline) == (taken.arms, taken.health, taken.baseline)
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(1, 7), max_size=10), st.integers(0, 40))
 def test_a_restart_changes_no_verdict(beats: list[int], stop: int) -> None:
     """Probes judged beat by beat, or replayed from the store by a process that begins between them, say the same."""
@@ -172,7 +173,7 @@ def test_a_restart_changes_no_verdict(beats: list[int], stop: int) -> None:
 
 def test_capacity_lost_is_found_of_users_alone() -> None:
     """Where no canary can be compared any more, users' own figures still tell that the server does less."""
-    usual = capacity.series([Traffic(15.0 * index, 2.0, 0.2, 0.0) for index in range(100)])
+    usual = users.series([Traffic(15.0 * index, 2.0, 0.2, 0.0) for index in range(100)])
     known = replace(GOOD, series=(*GOOD.series, *usual))
     memory = judge.against(judge.fresh(TERMS, seen=True), known, (), TERMS)
     for index in range(20):

@@ -31,7 +31,7 @@ from monitor.model import (
     labels,
 )
 from monitor.store.baselines import BaselineInfo
-from monitor.store.history import EVERYWHERE
+from monitor.store.history import EVERYWHERE, PAGE
 from monitor.store.outbox import Due, Outgoing
 from monitor.store.schema import StoreError
 from monitor.store.store import Store
@@ -143,6 +143,18 @@ def test_probes_in_time_order(store: Store) -> None:
     store.history.remember("other", [probe(at=AT + 3)], ())
 
     assert (early, late) == store.history.probes("llama", AT)
+
+
+def test_probes_come_one_by_one(store: Store) -> None:
+    """Page by page, though a page ends among many of one moment, each probe comes once, in time order."""
+    many = [probe(at=AT + index // 700, ttft=0.001 * index) for index in range(2 * PAGE + 1)]
+    store.history.remember("llama", [*many[1400:], *many[1:1400:2], *many[:1400:2]], ())
+    store.history.remember("other", [probe()], ())
+    found = list(store.history.each_probe("llama", AT))
+
+    assert many == sorted(found, key=lambda one: (one.at, one.ttft))
+    assert found == sorted(found, key=lambda one: one.at)
+    assert [] == list(store.history.each_probe("llama", AT + 3))
 
 
 def test_samples_are_kept(store: Store, file: Path) -> None:
@@ -499,23 +511,20 @@ def test_message_round_trip(store: Store) -> None:
     assert () == store.outbox.due(AT - 1)
 
 
-def test_a_waiting_message_holds_up_its_sink(store: Store) -> None:
-    """A message that waits for its next attempt holds up its sink's later ones, and no other sink's."""
+def test_a_message_that_failed_is_due_still(store: Store) -> None:
+    """Messages are due until they are delivered, in the order in which they came, also those that failed."""
     for text in ("first", "second"):
         tell(store, Outgoing("team", says(text), shadow=False), Outgoing("boss", says(text), shadow=False))
-    first = store.outbox.due(AT)[0]
-    store.outbox.failed(first.id, AT + 60, "HTTP 500")
+    store.outbox.failed(1, "HTTP 500")
 
-    assert [("boss", "first"), ("boss", "second")] == due(store, AT + 59)
-    in_order = [("team", "first"), ("boss", "first"), ("team", "second"), ("boss", "second")]
-    assert in_order == due(store, AT + 60)
+    assert [("team", "first"), ("boss", "first"), ("team", "second"), ("boss", "second")] == due(store, AT)
 
 
 def test_a_failure_is_counted_and_told(store: Store, file: Path) -> None:
     """Each failed attempt is counted and its error kept, until delivery clears the error."""
     tell(store, Outgoing("team", says("x"), shadow=False))
     for attempt in (1, 2):
-        store.outbox.failed(1, AT + attempt, f"HTTP {500 + attempt}")
+        store.outbox.failed(1, f"HTTP {500 + attempt}")
 
     assert [2] == [one.attempts for one in store.outbox.due(AT + 2)]
     assert [("HTTP 502", None)] == rows(file, "SELECT error, delivered_at FROM delivery")
@@ -565,14 +574,14 @@ def test_a_mute_that_is_over_holds_nothing(store: Store) -> None:
 
 @pytest.mark.parametrize(("until", "told_at"), [(0.0, AT + 1), (AT + 30, AT + 30), (AT + 3600, AT + 3600)])
 def test_a_mute_that_ends_at_another_moment(store: Store, until: float, told_at: float) -> None:
-    """What is held back is told when the mute really ends, now, sooner or later; a message that failed waits on."""
+    """What is held back is told when the mute really ends, now, sooner or later; nothing else is moved."""
     tell(store, Outgoing("boss", says("failed"), shadow=False), muted("team", says("muted")))
-    store.outbox.failed(1, AT + 1e6, "HTTP 500")
+    store.outbox.failed(1, "HTTP 500")
 
     store.outbox.release(AT + 1, until)
 
-    assert [] == due(store, told_at - 0.1)
-    assert [("team", "muted")] == due(store, told_at)
+    assert [("boss", "failed")] == due(store, told_at - 0.1)
+    assert [("boss", "failed"), ("team", "muted")] == due(store, told_at)
 
 
 def test_the_mute_of_one_target_ends(store: Store) -> None:
@@ -597,9 +606,30 @@ def test_what_is_over_before_the_mute_ends_is_never_told(store: Store, file: Pat
 def test_another_sinks_message_is_not_over(store: Store) -> None:
     """An end is cancelled only for the sink that the beginning was held back from."""
     tell(store, muted("team", firing()), Outgoing("boss", firing(), shadow=False))
+    store.outbox.delivered(2, AT)
     tell(store, muted("team", resolved()), muted("boss", resolved()), at=AT + 30)
 
-    assert [("boss", "firing regression:llama"), ("boss", "resolved regression:llama")] == due(store, AT + 60)
+    assert [("boss", "resolved regression:llama")] == due(store, AT + 60)
+
+
+def test_what_a_sink_did_not_take_is_overtaken(store: Store, file: Path) -> None:
+    """A message that is due still is dropped for a newer one about the same trouble, for its own sink only."""
+    tell(store, *(Outgoing(sink, firing(), shadow=False) for sink in ("team", "boss")))
+    tell(store, Outgoing("team", firing("health:llama"), shadow=False))
+    tell(store, Outgoing("team", resolved(), shadow=False), at=AT + 30)
+
+    left = [("boss", "firing regression:llama"), ("team", "firing health:llama"), ("team", "resolved regression:llama")]
+    assert left == due(store, AT + 30)
+    assert [(1, AT + 30)] == rows(file, "SELECT id, delivered_at FROM delivery WHERE error = 'overtaken'")
+
+
+def test_a_mute_keeps_what_a_dead_sink_must_hear(store: Store) -> None:
+    """What began before a mute and ended in it, while the sink was dead, is told to be over when the mute is."""
+    tell(store, Outgoing("team", firing(), shadow=False))
+    for at, message in ((AT + 10, resolved()), (AT + 20, firing()), (AT + 30, resolved())):
+        tell(store, muted("team", message), at=at)
+
+    assert [[], [("team", "resolved regression:llama")]] == [due(store, at) for at in (AT + 59, AT + 60)]
 
 
 def test_the_end_of_what_was_told_is_told(store: Store) -> None:
@@ -624,7 +654,7 @@ def test_shadow_messages_are_never_due(store: Store, file: Path) -> None:
 def test_pending_counts_per_sink(store: Store) -> None:
     """Undelivered messages are counted per sink, those that wait included."""
     tell(store, *(Outgoing(sink, says(sink), shadow=False) for sink in ("team", "boss", "team")))
-    store.outbox.failed(1, AT + 1e9, "HTTP 500")
+    store.outbox.failed(1, "HTTP 500")
 
     assert {"team": 2, "boss": 1} == store.outbox.pending()
 

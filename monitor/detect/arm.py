@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field, replace
 from math import exp
+from statistics import median
 
 from monitor.detect.calibrate import FLOOR, HUMBLE_EFFECT, Calibration, gate
 from monitor.detect.leaves import leaf
@@ -22,7 +23,7 @@ SAME_START = 5.0
 AT_START = 2
 """A shift that begins within so many probes of a restart came with it."""
 LATELY = 30
-"""Probes at most of which the mean is the present."""
+"""Probes at most of which the median is the present, unless the hold is longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,18 +78,18 @@ def fed(arm: Arm, against: Ruler, probe: Probe, policy: Policy) -> Arm:
     highest = max(HIGHEST, calibration.windows[0].humble + 1)
     for each in accepted:
         shown = min(highest, max(LOWEST, each.score)), min(MOST_CHANGE, max(-MOST_CHANGE, each.change))
-        arm = replace(arm, track=extend(arm.track, each.at, *shown))
+        arm = replace(arm, track=extend(arm.track, each.at, *shown, each.change))
     return _weighed(arm, calibration, policy) if accepted else arm
 
 
 def lately(arm: Arm, policy: Policy) -> float | None:
-    """Give the mean log change of the present: since the shift that was found, else over the hold, LATELY at most."""
+    """Give the median log change of the present: since the shift that was found, else over the hold, LATELY at most."""
     known = len(arm.track.scores)
     if known < policy.shortest:
         return None
     since = arm.found.since if arm.found else None
     size = policy.shortest if since is None else sum(at >= since for at in arm.track.times)
-    return change(arm.track, min(known, max(policy.shortest, min(size, max(LATELY, policy.shortest)))))
+    return median(arm.track.logs[-max(policy.shortest, min(size, LATELY)) :])
 
 
 def _respawned(arm: Arm, probe: Probe) -> Arm:

@@ -8,14 +8,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 
-from monitor.model import Baseline, Finding, Series, Traffic
+from monitor.derive import RATE, TTFT
+from monitor.detect.users import STRATUM
+from monitor.model import Baseline, Finding, Traffic
 from monitor.stats import quantile
 
-STRATUM = "users"
-"""The stratum of users' figures in a baseline: no profile is called so, for a profile's has a version."""
-RATE, TTFT = "request_rate", "users_ttft"
-FEWEST = 60
-"""Intervals with traffic that a baseline needs: fewer do not know what is usual."""
 USUAL = 0.95
 """The quantile of the baseline that is still usual."""
 SPAN = 600.0
@@ -44,17 +41,6 @@ class Capacity:
 
     recent: tuple[Traffic, ...] = ()
     since: float | None = None
-
-
-def series(traffic: Sequence[Traffic]) -> tuple[Series, ...]:
-    """Keep users' figures of a baseline, one series each; none where too little is known."""
-    if len(traffic) < FEWEST:
-        return ()
-    times = tuple(one.at for one in traffic)
-    return (
-        Series(RATE, STRATUM, times, tuple(one.rate for one in traffic)),
-        Series(TTFT, STRATUM, times, tuple(one.ttft for one in traffic)),
-    )
 
 
 def usual(baseline: Baseline | None) -> Usual | None:

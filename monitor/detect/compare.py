@@ -9,6 +9,7 @@ from typing import Literal
 from monitor.detect.calibrate import HUMBLE_EFFECT, HUMBLE_SPAN
 from monitor.detect.ruler import MIN_SAMPLES
 from monitor.detect.strata import RATES, RATIOS
+from monitor.detect.users import STRATUM
 from monitor.model import Baseline, Series
 from monitor.stats import ratio_interval
 
@@ -54,7 +55,10 @@ class Row:
 
 
 def compare(first: Baseline, second: Baseline, draw: Callable[[], float]) -> tuple[Row, ...]:
-    """Compare two baselines; `draw` gives numbers from 0 to below 1, as `random.Random.random` does."""
+    """Compare two baselines; `draw` gives numbers from 0 to below 1, as `random.Random.random` does.
+
+    What users had is left out: no two days' requests are alike.
+    """
     return tuple(_tested(row, draw) for row in _rows(first, second))
 
 
@@ -95,8 +99,10 @@ def _tested(row: Row, draw: Callable[[], float]) -> Row:
 
 def _rows(first: Baseline, second: Baseline) -> tuple[Row, ...]:
     """Pair the series of one metric and stratum, else of one load and shape; keep those without a partner, too."""
-    ours = {(one.metric, one.stratum): one for one in first.series}
-    others = {(one.metric, one.stratum): one for one in second.series}
+    ours, others = (
+        {(one.metric, one.stratum): one for one in baseline.series if one.stratum != STRATUM}
+        for baseline in (first, second)
+    )
     pairs = {key: others.pop(key) for key in ours if key in others}
     for key in sorted(ours.keys() - pairs.keys()):
         partner = next((other for other in sorted(others) if _alike(key, other)), None)

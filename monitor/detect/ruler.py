@@ -7,10 +7,10 @@ from math import log
 from statistics import median
 
 from monitor.detect.calibrate import Calibration, calibrate
-from monitor.detect.capacity import STRATUM
 from monitor.detect.leaves import Branch, Leaf, grow, leaf, leaves, score
 from monitor.detect.strata import profile
 from monitor.detect.transient import Scored, Sieve, sift
+from monitor.detect.users import STRATUM
 from monitor.model import Baseline, Series
 
 MIN_SAMPLES = 20

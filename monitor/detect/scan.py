@@ -16,12 +16,16 @@ GROWTH = 1.25
 
 @dataclass(frozen=True, slots=True)
 class Track:
-    """The last scores with running totals of them and of log changes, and their times; totals have one entry more."""
+    """The last scores with running totals of them and of log changes, and their times; totals have one entry more.
+
+    What is totalled is bounded; `logs` are the log changes as they were measured.
+    """
 
     scores: tuple[float, ...] = ()
     total: tuple[float, ...] = (0.0,)
     changes: tuple[float, ...] = (0.0,)
     times: tuple[float, ...] = ()
+    logs: tuple[float, ...] = ()
 
 
 def sizes(longest: int, shortest: int = SHORTEST) -> tuple[int, ...]:
@@ -33,7 +37,7 @@ def sizes(longest: int, shortest: int = SHORTEST) -> tuple[int, ...]:
     return tuple(found)
 
 
-def extend(track: Track, at: float, score: float, change: float) -> Track:
+def extend(track: Track, at: float, score: float, change: float, measured: float) -> Track:
     """Take one probe in; what is older than the longest window, and the one before it, is forgotten."""
     keep = -(LONGEST + 1)
     return Track(
@@ -41,6 +45,7 @@ def extend(track: Track, at: float, score: float, change: float) -> Track:
         (*track.total, track.total[-1] + score)[keep - 1 :],
         (*track.changes, track.changes[-1] + change)[keep - 1 :],
         (*track.times, at)[keep:],
+        (*track.logs, measured)[keep:],
     )
 
 
@@ -49,7 +54,9 @@ def newest(track: Track, count: int) -> Track:
     if count >= len(track.scores):
         return track
     start = len(track.scores) - count
-    return Track(track.scores[start:], track.total[start:], track.changes[start:], track.times[start:])
+    return Track(
+        track.scores[start:], track.total[start:], track.changes[start:], track.times[start:], track.logs[start:]
+    )
 
 
 def shift(scores: Sequence[float], total: Sequence[float], end: int, size: int, memory: float) -> float:

@@ -17,6 +17,20 @@ RATES = {
     "output_throughput": "output tokens per second",
 }
 """Metrics of which more is better, and what they are called; other tools measure them."""
+OF_USERS = {
+    "request_rate": ("users' requests per second", "per_second"),
+    "users_ttft": ("users' TTFT", "seconds"),
+    "users_tpot": ("users' TPOT", "seconds"),
+    "users_e2e": ("users' E2E", "seconds"),
+    "users_queue": ("users' queue time", "seconds"),
+    "hit_ratio": ("prefix cache hit ratio", "ratio"),
+    "token_rate": ("tokens per second per running request", "per_second"),
+    "kv_usage": ("KV cache in use", "ratio"),
+    "preemption_rate": ("preemptions per second", "per_second"),
+}
+"""Users' figures, what they are called, and their units."""
+LONG = 10.0
+"""Seconds from which on a figure is written in seconds."""
 
 LAG_FLOOR = 0.002
 LAG_SHARE = 0.10
@@ -36,15 +50,28 @@ def metrics(profile: str) -> tuple[str, ...]:
 
 def title(metric: str) -> str:
     """Give a metric's name as people write it: TTFT, ITL max, warm / cold TTFT."""
+    if metric in OF_USERS:
+        return OF_USERS[metric][0]
     name, _, rest = metric.partition("_")
     return RATIOS.get(metric) or RATES.get(metric) or " ".join([name.upper(), *rest.split()])
 
 
 def unit(metric: str) -> str:
     """Name a metric's unit."""
+    if metric in OF_USERS:
+        return OF_USERS[metric][1]
     if metric in RATES:
         return "per_second"
     return "ratio" if metric in RATIOS else "seconds"
+
+
+def figure(metric: str, value: float) -> str:
+    """Write a figure with its unit, which of a throughput the metric's title says."""
+    if unit(metric) == "per_second":
+        return f"{value:.5g}"
+    if unit(metric) == "ratio":
+        return f"{value:.3f}"
+    return f"{value * 1e3:.4g} ms" if value < LONG else f"{value:.4g} s"
 
 
 def load_class(load: Load | None) -> str:

@@ -3,7 +3,7 @@
 docs/detection.md says for operators what it promises, tests/bench/detection.py whether it keeps that.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from math import exp
 
@@ -47,17 +47,20 @@ def step(arms: Arms, against: Ruler, probes: Iterable[Probe], policy: Policy) ->
     return arms
 
 
-def comparable(baseline: Baseline, probes: Iterable[Probe]) -> tuple[Probe, ...]:
-    """Keep the probes that a baseline may judge: of its model, and sent after it was captured."""
+def comparable(baseline: Baseline, probes: Iterable[Probe]) -> Iterator[Probe]:
+    """Keep the probes that a baseline may judge, one by one: of its model, and sent after it was captured."""
     since, model = baseline.captured_at, baseline.context.model
-    return tuple(probe for probe in probes if probe.at >= since and probe.model == model)
+    return (probe for probe in probes if probe.at >= since and probe.model == model)
 
 
 def judge(arms: Arms, target: str, against: Ruler, at: float, policy: Policy) -> Verdict:
     """Say what the state means at a moment: silence longer than `stale_after` is neither a finding nor a recovery."""
     reasons = [(arm, _unjudged(arm, at, policy)) for arm in arms]
     judgements = tuple(
-        Judgement(arm.metric, arm.profile, None if reason else _ratio(arm, policy), reason) for arm, reason in reasons
+        Judgement(arm.metric, arm.profile, None, reason)
+        if reason
+        else Judgement(arm.metric, arm.profile, _ratio(arm, policy), "", arm.expected)
+        for arm, reason in reasons
     )
     judged = {_key(target, arm, info=info) for arm, reason in reasons if not reason for info in (True, False)}
     findings = tuple(

@@ -40,13 +40,17 @@ class Periods:
 
 
 class Board(Collector):
-    """Holds what was seen last; rendering never changes anything. `now` gives Unix seconds."""
+    """Holds what was seen last; rendering never changes anything. `now` gives Unix seconds.
 
-    def __init__(self, periods: Periods, now: Callable[[], float]) -> None:
+    `paging` says whether what is found pages: alert rules keep silent in shadow, so it is shown from the first scrape.
+    """
+
+    def __init__(self, periods: Periods, now: Callable[[], float], *, paging: bool = False) -> None:
         self.registry = CollectorRegistry()
         self.events = Events(self.registry)
         ProcessCollector(registry=self.registry)
         self._periods = periods
+        self._paging = paging
         self.now = now
         self._beats: dict[str, Beat] = {}
         self._node: tuple[Snapshot, ...] = ()
@@ -88,6 +92,10 @@ class Board(Collector):
     def alive(self, target: str) -> bool:
         """Tell whether a target's heart beats: a first beat was shown and none of the last three is missing."""
         return self.looked(target) and self._young(self._beats[target].at, STALE_BEATS * self._periods.beat)
+
+    def node_alive(self) -> bool:
+        """Tell whether any source of the node was looked at lately."""
+        return any(self._young(one.at, STALE_BEATS * self._periods.node) for one in self._node)
 
     def looked(self, target: str) -> bool:
         """Tell whether a target was looked at by this process."""
@@ -136,6 +144,8 @@ class Board(Collector):
             yield catalog.FACT_ACCEPTED, {"target": scope, "fact": fact}, at
         for (target, profile), probe in self._probes.items():
             yield from self._probe_points(target, profile, probe)
+        if self._node and not beats:  # no server is watched: the node's looks are the heartbeat
+            yield catalog.HEARTBEAT_AT, {}, max(one.at + one.took for one in self._node)
         node = [one for one in self._node if self._young(one.at, STALE_BEATS * self._periods.node)]
         yield from snapshot_points("", node)
         for one in node:
@@ -146,6 +156,7 @@ class Board(Collector):
 
     def _self_points(self) -> Points:
         yield catalog.BUILD_INFO, {"version": version("vllm-monitor"), "python": platform.python_version()}, 1.0
+        yield catalog.PAGING, {}, float(self._paging)
         if self._lag is not None:
             yield catalog.LOOP_LAG, {}, self._lag
         for sink, count in self._pending.items():

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 
 from monitor import catalog
+from monitor.detect.strata import unit
 from monitor.incident import UNKNOWN, incidents
 from monitor.model import STATES, Beat, Reading, Snapshot
 
@@ -21,6 +22,7 @@ def finding_points(beat: Beat) -> Points:
         finding = entry.finding
         pairs = {"kind": finding.kind, "severity": finding.severity, "subject": finding.subject}
         yield catalog.FINDING_ACTIVE, {"target": beat.target, **pairs}, 1.0
+        yield catalog.FINDING_SINCE, {"target": beat.target, **pairs}, entry.since
     causes = [one.causes[0].of if one.causes else UNKNOWN for one in incidents(beat.target, beat.open)]
     for cause in dict.fromkeys(causes):  # two incidents may have one cause
         yield catalog.INCIDENT_ACTIVE, {"target": beat.target, "cause": cause or UNKNOWN}, 1.0
@@ -70,6 +72,8 @@ def judgement_points(beat: Beat) -> Points:
             yield catalog.UNJUDGED_INFO, {**pairs, "reason": judgement.unjudged}, 1.0
         if judgement.ratio is not None:
             yield catalog.BASELINE_RATIO, pairs, judgement.ratio
+        if judgement.expected is not None and unit(judgement.metric) == "seconds":
+            yield catalog.BASELINE_EXPECTED, pairs, judgement.expected
 
 
 def rule_points(beat: Beat) -> Points:

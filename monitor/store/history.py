@@ -1,13 +1,13 @@
 """What was measured and what changed: probes, samples, facts, and what holds the canary."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Engine, Select, delete, func, insert, select, update
 
-from monitor import catalog
+from monitor import catalog, derive
 from monitor.model import Acceptance, Event, Fact, Load, Probe, Reading, Traffic
 from monitor.store.engine import transaction
 from monitor.store.tables import DELIVERY, EVENT, FACT_CHANGE, FINDING, PROBE, SAMPLE
@@ -15,6 +15,9 @@ from monitor.tuning.change import Change, Past, past
 
 EVERYWHERE = "*"
 """The scope of what concerns every endpoint: no address is written like that."""
+
+PAGE = 1000
+"""Probes that are read at once."""
 
 
 class History:
@@ -43,20 +46,34 @@ class History:
         with transaction(self._engine) as connection:
             return tuple(_probe(row) for row in connection.scalars(query))
 
+    def each_probe(self, target: str, since: float) -> Iterator[Probe]:
+        """Give the same one by one, each page a transaction: a month of them is never held at once."""
+        at, last = since, -1
+        while page := self._page(target, at, last):
+            yield from (_probe(row.probe) for row in page)
+            at, last = page[-1].at, page[-1].id
+
+    def _page(self, target: str, at: float, last: int) -> Sequence[Any]:
+        """Read what comes after a row of a moment."""
+        # The first of the two comparisons of `at` is what an index can serve.
+        later = (PROBE.c.at >= at) & ((PROBE.c.at > at) | (PROBE.c.id > last))
+        query = select(PROBE.c.at, PROBE.c.id, PROBE.c.probe).where(PROBE.c.target == target, later)
+        with transaction(self._engine) as connection:
+            return connection.execute(query.order_by(PROBE.c.at, PROBE.c.id).limit(PAGE)).all()
+
     def traffic(self, target: str, since: float) -> tuple[Traffic, ...]:
         """Give what users had in the intervals from a moment on, in time order; how many waited is not kept."""
-        mine = (SAMPLE.c.target == target) & (SAMPLE.c.at >= since)
-        wanted = SAMPLE.c.metric.in_([catalog.USERS_RATE, catalog.USERS_TTFT])
-        query = select(SAMPLE.c.at, SAMPLE.c.metric, func.avg(SAMPLE.c.value)).where(mine & wanted)
+        mine = (SAMPLE.c.target == target) & (SAMPLE.c.at >= since) & SAMPLE.c.metric.in_(derive.FIGURES.values())
+        query = select(SAMPLE.c.at, SAMPLE.c.metric, func.avg(SAMPLE.c.value)).where(mine)
         found: dict[float, dict[str, float]] = {}
         with transaction(self._engine) as connection:
             for at, metric, value in connection.execute(query.group_by(SAMPLE.c.at, SAMPLE.c.metric)):
                 found.setdefault(at, {})[metric] = value
         whole = {catalog.USERS_RATE, catalog.USERS_TTFT}
         return tuple(
-            Traffic(at, one[catalog.USERS_RATE], one[catalog.USERS_TTFT], 0.0)
+            Traffic(at, one[catalog.USERS_RATE], one[catalog.USERS_TTFT], 0.0, derive.figures(one))
             for at, one in sorted(found.items())
-            if one.keys() == whole
+            if whole <= one.keys()
         )
 
     def first_probe(self, target: str) -> float | None:
