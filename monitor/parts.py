@@ -85,11 +85,11 @@ def is_local(target: Target) -> bool:
     """Tell whether a server runs on this node, so that the node's settings are its settings.
 
     "auto" takes sockets, loopback addresses, names of the container host, and names without a dot, which are services
-    beside us.
+    beside us. "node" is a container beside the server's, from which no process of it is seen.
     """
     host_name = urlsplit(target.url).hostname or ""
     near = bool(target.uds) or host_name in NEIGHBOURS or "." not in host_name
-    return near if target.local == "auto" else target.local == "yes"
+    return near if target.local == "auto" else target.local != "no"
 
 
 def canary(settings: Settings, connection: httpx.AsyncClient, stopwatch: Stopwatch) -> Canary:
@@ -136,7 +136,7 @@ def others(settings: Settings, target: Target, asked: Collection[str] = ()) -> d
     near, node = is_local(target), bool(target.mlnode_url)
     looks: dict[str, tuple[bool, Look]] = {
         "mlnode": (node, _mlnode(target) if node else _no_mlnode),
-        "process": (near, _process(settings, target) if near else _elsewhere),
+        "process": (near and target.local != "node", _process(settings, target) if near else _elsewhere),
         "vllm_log": (bool(target.log_file), _server_log(target)),
     }
     return {name: look for name, (can, look) in looks.items() if can or name in asked}

@@ -14,7 +14,6 @@ import structlog
 import uvicorn
 
 from monitor.alert.message import message
-from monitor.alert.sink import Options
 from monitor.canary.canary import Server
 from monitor.canary.stopwatch import Lag, Stopwatch
 from monitor.collect.vllm import look as vllm
@@ -28,6 +27,7 @@ from monitor.node import Node, every
 from monitor.parts import canary, client, is_local, loading, node_looks, others, policy
 from monitor.rules.load import load
 from monitor.settings import Settings, Target
+from monitor.sinks import sinks
 from monitor.store.outbox import Outgoing
 from monitor.store.schema import StoreError
 from monitor.store.store import Store
@@ -54,7 +54,8 @@ class _Process:
 
 async def serve(settings: Settings, store: Store, listening: socket.socket, stopwatch: Stopwatch | None = None) -> None:
     """Watch until SIGTERM or SIGINT; raises whatever a part of it died of. A stopwatch is given to share it."""
-    board = Board(Periods(settings.heartbeat.every, settings.canary.every, _node_every(settings)), time.time)
+    periods = Periods(settings.heartbeat.every, settings.canary.every, _node_every(settings))
+    board = Board(periods, time.time, paging=settings.alert.paging == "on")
     stopwatch = stopwatch or Stopwatch()
     node = Node(node_looks(settings), _node_every(settings), stopwatch, store)
     await node.wake()
@@ -69,14 +70,17 @@ async def serve(settings: Settings, store: Store, listening: socket.socket, stop
     await asyncio.to_thread(store.outbox.close_others, list(settings.target), time.time())
     async with AsyncExitStack() as stack:
         outside = await stack.enter_async_context(httpx.AsyncClient(timeout=10.0))
-        # Before anything runs: what is wrong with a rule, a key or a certificate is told in one line.
+        # Before anything runs: what is wrong with a sink, a rule, a key or a certificate is told in one line.
+        told = sinks(settings)
         pulses = {name: pulse(name, one, settings) for name, one in settings.target.items()}
         connections = {name: await stack.enter_async_context(client(one)) for name, one in settings.target.items()}
         async with asyncio.TaskGroup() as group:
-            parts = _common_parts(process, outside)
+            parts = _common_parts(process, Delivery(store, told, outside, board.events.attempted))
             for name, target in settings.target.items():
                 parts += await _target_parts(process, pulses[name], target, connections[name])
             tasks = [group.create_task(part) for part in parts]
+            if settings.alert.paging == "shadow":
+                _log.warning('paging is in shadow: nobody is told of findings until [alert] paging = "on"')
             address = "http://{}:{}".format(*listening.getsockname()[:2])
             _log.info("serving", address=address, targets=list(settings.target))
             await server.serve(sockets=[listening])
@@ -121,7 +125,7 @@ def pulse(name: str, target: Target, settings: Settings) -> Pulse:
     return Pulse(target.endpoint, target.model, settings.heartbeat.every, terms)
 
 
-def _common_parts(process: _Process, outside: httpx.AsyncClient) -> Parts:
+def _common_parts(process: _Process, delivery: Delivery) -> Parts:
     """Put together what the process needs once: the node's heart, delivery, house-keeping, the view of itself."""
     settings, store, board, node = process.settings, process.store, process.board, process.node
     lag = Lag()
@@ -148,13 +152,8 @@ def _common_parts(process: _Process, outside: httpx.AsyncClient) -> Parts:
         every(settings.heartbeat.every, look_at_self, _nothing),
         every(PRUNE_EVERY, prune, _nothing),
         lag.watch(LAG_TICK),
-        Delivery(store, sinks(settings), outside, board.events.attempted).run(),
+        delivery.run(),
     ]
-
-
-def sinks(settings: Settings) -> dict[str, Options]:
-    """Hand the sinks' options over; their addresses are secrets and go nowhere else."""
-    return {name: Options(sink.kind, sink.url.get_secret_value()) for name, sink in settings.alert.sink.items()}
 
 
 def tell(

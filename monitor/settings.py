@@ -5,13 +5,14 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, field_validator, model_validator
+from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, field_validator
 
 from monitor.settings_kinds import Duration, Name, Section, SettingsError, duration
+from monitor.settings_sink import Sink
 from monitor.settings_target import LOOPBACK, Target, address
 
 # What others take from here though it is made elsewhere.
-__all__ = ("LOOPBACK", "PROFILES", "Settings", "SettingsError", "Target", "duration")
+__all__ = ("LOOPBACK", "PROFILES", "Settings", "SettingsError", "Sink", "Target", "duration")
 
 PROFILES = ("short", "warm", "long", "stall", "completions")
 """The built-in profiles of the canary."""
@@ -110,19 +111,6 @@ class Canary(Section):
         return names
 
 
-class Sink(Section):
-    """Where flips are told."""
-
-    kind: Literal["webhook", "log"]
-    url: SecretStr = SecretStr("")
-
-    @model_validator(mode="after")
-    def _webhook_has_url(self) -> "Sink":
-        if self.kind == "webhook" and not re.match(r"https?://[^/\s]+", self.url.get_secret_value()):
-            raise ValueError('a webhook needs url = "https://..."')
-        return self
-
-
 class Alert(Section):
     """When and where something is told."""
 
@@ -142,8 +130,9 @@ class Tuning(Section):
 
 
 class Host(Section):
-    """Where the host's files are seen from here."""
+    """Where the host's files are seen from here; `only` watches the node and no server."""
 
+    only: bool = False
     procfs: Path = Path("/proc")
     sysfs: Path = Path("/sys")
     rootfs: Path = Path("/")
@@ -164,21 +153,25 @@ class StoreSettings(Section):
     retention: Duration = Field(30 * 86_400.0, ge=3600)
 
 
-def _at_least_one(targets: dict[str, Target]) -> dict[str, Target]:
-    return targets or {"default": Target()}
-
-
 class Settings(Section):
     """Everything the operator may choose."""
 
-    target: Annotated[dict[Name, Target], AfterValidator(_at_least_one)] = {"default": Target()}
+    host: Host = Host()  # first: whether there are targets depends on it
+    target: dict[Name, Target] = Field({}, validate_default=True)
     heartbeat: Heartbeat = Heartbeat()
     canary: Canary = Canary()
     alert: Alert = Alert()
     tuning: Tuning = Tuning()
-    host: Host = Host()
     ascend: Ascend = Ascend()
     store: StoreSettings = StoreSettings()
+
+    @field_validator("target")
+    @classmethod
+    def _one_unless_only_the_host(cls, targets: dict[str, Target], info: ValidationInfo) -> dict[str, Target]:
+        only = "host" in info.data and info.data["host"].only
+        if only and targets:
+            raise ValueError("host.only watches no server: leave the targets out, or host.only")
+        return targets if targets or only else {"default": Target()}
 
     def masked(self) -> dict[str, Any]:
         """Give the effective settings for showing: secrets as stars, durations in seconds."""

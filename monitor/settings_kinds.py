@@ -1,6 +1,7 @@
 """The kinds of values that settings are made of: durations, names, sections that refuse unknown keys."""
 
 import re
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
@@ -28,6 +29,14 @@ def name(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9_.:\[\]-]{1,64}", text):
         raise ValueError("a name has 1 to 64 letters, digits, or . _ - : [ ]")
     return text
+
+
+def secret_of_file(setting: str, file: str) -> str:
+    """Read a secret that the setting names a file of, without blanks around it; raises SettingsError if unreadable."""
+    try:
+        return Path(file).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{setting} {file}: {error}; correct the path or its rights") from None
 
 
 Duration = Annotated[float, BeforeValidator(duration)]

@@ -2,13 +2,12 @@
 
 import os
 import re
-from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
-from monitor.settings_kinds import Duration, Section, SettingsError
+from monitor.settings_kinds import Duration, Section, SettingsError, secret_of_file
 
 DEFAULT_URL = "http://localhost:8000"
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
@@ -54,7 +53,7 @@ class Target(Section):
     client_cert_file: str = ""
     client_key_file: str = ""
     model: str = ""
-    local: Literal["auto", "yes", "no"] = "auto"
+    local: Literal["auto", "yes", "node", "no"] = "auto"
     log_file: str = ""
     mlnode_url: NodeUrl = ""
     startup_grace: Duration = Field(1800.0)
@@ -88,16 +87,10 @@ class Target(Section):
         """Read the API key; raises SettingsError if it cannot be read or sent."""
         key, origin = self.api_key.get_secret_value(), "api_key"
         if self.api_key_file:
-            key, origin = self._key_of_file(), f"api_key_file {self.api_key_file}"
+            key, origin = secret_of_file("api_key_file", self.api_key_file), f"api_key_file {self.api_key_file}"
         if not (key.isascii() and key.isprintable()):
             raise SettingsError(f"{origin}: not a key: it must be one line of plain ASCII characters")
         return key
-
-    def _key_of_file(self) -> str:
-        try:
-            return Path(self.api_key_file).read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise SettingsError(f"api_key_file {self.api_key_file}: {error}; correct the path or its rights") from None
 
 
 def reached(where: str) -> Target:

@@ -45,6 +45,7 @@ async def running(app: Any) -> AsyncIterator[str]:
     """Serve an ASGI application on a free port; gives its URL."""
     taken = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     taken.bind(("127.0.0.1", 0))
+    taken.listen()  # who connects from another thread need not wait for the server's first turn
     config = uvicorn.Config(app, log_level="critical", lifespan="off", timeout_graceful_shutdown=1)
     server = uvicorn.Server(config)
     with taken:

@@ -14,7 +14,7 @@ from monitor.alert.message import message, sentence, utc
 from monitor.alert.registry import SINKS, Attempt, deliver
 from monitor.alert.sink import Options
 from monitor.incident import LIKELY, incidents
-from monitor.model import Cause, Flip, Incident, Near
+from monitor.model import Cause, Flip, Incident, Near, Standing
 from monitor.settings import Sink
 
 GOLDENS = Path(__file__).parent / "goldens"
@@ -37,7 +37,8 @@ def test_message_golden(name: str, flip: Flip) -> None:
     changed = Near("vm.swappiness 0 → 60", AT - 360, "vm.swappiness")
     found = open_finding(finding(near=(changed,), evidence={"effect": "short TTFT +50%"}))
     drift = finding("tuning", kind="tuning", subject="vm.swappiness", remedy="sysctl -w vm.swappiness=0")
-    (incident,) = incidents("llama", [found, open_finding(drift)])
+    tpot = Standing("users_tpot", 0.03, 0.02, 240.0)
+    (incident,) = incidents("llama", [found, open_finding(drift)], (tpot,))
 
     told = message("llama", flip, ["llama: canary TPOT 10 → 15 ms (+50%)"], (), incident)
 
@@ -125,24 +126,26 @@ async def test_webhook_is_not_there(error: httpx.HTTPError, told: str) -> None:
 
 
 async def test_a_bug_in_a_sink_parks_it() -> None:
-    """Whatever a sink raises becomes a permanent failure; it is logged with its traceback."""
+    """Whatever a sink raises becomes a permanent failure; the log has where, and not its text: that may be a secret."""
 
-    def fail(_request: httpx.Request) -> httpx.Response:
-        raise ValueError("a bug")
+    def fail(request: httpx.Request) -> httpx.Response:
+        raise ValueError(str(request.url))
 
     with capture_logs() as logs:
         made = await attempt(fail)
 
     assert Attempt("internal error: ValueError", permanent=True) == made
-    assert [{"event": "sink failed", "kind": "webhook", "exc_info": True, "log_level": "error"}] == logs
+    assert [("sink failed", "webhook", "ValueError")] == [(log["event"], log["kind"], log["error"]) for log in logs]
+    assert "webhook.py" in logs[0]["where"]
+    assert WEBHOOK.url not in str(logs)
 
 
 async def test_an_address_that_is_none() -> None:
-    """An address that no request can be made to parks the sink, and its secret is not told."""
-    with capture_logs():
+    """An address that no request can be made to is refused for good, and its secret is not told."""
+    with capture_logs() as logs:
         made = await attempt(answer(200), Options("webhook", "https://host:secret/"))
 
-    assert Attempt("internal error: InvalidURL", permanent=True) == made
+    assert (Attempt("url is no address", permanent=True), []) == (made, logs)
 
 
 @pytest.mark.parametrize(

@@ -101,6 +101,16 @@ def test_verdicts_outlive_a_restart(rule: Rule) -> None:
     assert ("15m", None) == (rule.fields.get("keep_firing_for"), rule.fields.get("for"))
 
 
+@each_alert
+def test_shadow_holds_for_verdicts(rule: Rule) -> None:
+    """What the monitor judged keeps silent in shadow; thresholds of Prometheus, and the monitor's own state, do not."""
+    judged = {"vllm_monitor_finding_active", "vllm_monitor_vllm_state"} & {
+        name for name, _ in selectors(rule.fields["expr"].partition("unless")[0])
+    }
+
+    assert bool(judged) == rule.fields["expr"].endswith("unless on (job, instance) vllm_monitor_paging == 0")
+
+
 def test_words_are_the_monitors() -> None:
     """Kinds, severities and states that rules ask for are those that the monitor knows."""
     text = " ".join(rule.fields["expr"] for rule in ALERTING)

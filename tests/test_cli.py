@@ -23,8 +23,9 @@ from routes import answer, listening
 from monitor import catalog
 from monitor.alert.message import utc
 from monitor.cli.config import metrics_page
+from monitor.detect import users
 from monitor.importers import own
-from monitor.model import Baseline, Context, Event, Fact, Load, Probe, Series
+from monitor.model import Baseline, Context, Event, Fact, Load, Probe, Reading, Series, Traffic
 from monitor.settings import Canary, Target
 from monitor.store.outbox import Outgoing
 from monitor.store.store import Store
@@ -583,6 +584,21 @@ def test_check_of_a_slow_server(cli: Cli, captured: tuple[Any, Baseline]) -> Non
     text = cli.run("check", "--requests", "15", code=1).stdout
     assert "\n    near it: vllm.version 0.31.0 → 0.32.0 at " in text
     assert re.search(r"\n  incident: tiny: short T.*; probably vllm.version 0.31.0 → 0.32.0 at ", text)
+
+
+def test_check_says_what_users_have(cli: Cli, captured: tuple[Any, Baseline]) -> None:
+    """Beside a slow canary it is said how users' requests stand against the baseline's, as serve stored them."""
+    now = time.time()
+    good = users.series([Traffic(now - 9e3 + 15.0 * index, 2.0, 0.2, 0.0, {"users_tpot": 0.02}) for index in range(99)])
+    cli.keep(replace(captured[1], series=(*captured[1].series, *good)))
+    store = Store(cli.store_url)
+    slow = {catalog.USERS_RATE: 2.0, catalog.USERS_TTFT: 0.2, catalog.USERS_TPOT: 0.03}
+    for ago in range(15, 300, 15):
+        store.history.remember("tiny", (), [Reading(metric, value, now - ago) for metric, value in slow.items()])
+    store.close()
+    turn(cli.url, slow=3.0)
+
+    assert "; users' TPOT +50%, too; " in cli.run("check", "--requests", "15", code=1).stdout
 
 
 def garbage(made: Baseline) -> Baseline:

@@ -86,6 +86,15 @@ def test_settings_page_lists_every_key() -> None:
     assert sorted(setting_keys(Settings)) == sorted(keys)
 
 
+def test_the_image_holds_the_extras() -> None:
+    """The lock that the image is made from has what the extras name, so that its users need not install anything."""
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    named = {re.match(r"[\w-]+", one)[0] for extra in ("notify", "nvidia") for one in extras[extra]}  # type: ignore[index]
+    locked = re.findall(r"^([\w-]+)==", (ROOT / "requirements.lock").read_text(), re.MULTILINE)
+
+    assert set() == named - set(locked)
+
+
 def test_readme_commands_exist() -> None:
     """Every `monitor ...` that the README shows is a command."""
     text = (ROOT / "README.md").read_text()

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from examples import AT, probe
+from pydantic import SecretStr
 from routes import answer, listening
 
 from monitor.cli.app import app
@@ -183,13 +184,23 @@ def test_sinks(tmp_path: Path) -> None:
     store = Store(f"sqlite:///{file}")
     store.outbox.settle("llama", (), (Outgoing("team", {"text": "x"}, shadow=False),), AT)
     fresh = here.sinks(chosen, here.store(chosen, AT).failed)
-    store.outbox.failed(1, AT + 60, "HTTP 500")
+    store.outbox.failed(1, "HTTP 500")
     failing = here.sinks(chosen, here.store(chosen, AT).failed)
     store.close()
 
     assert [Check("sink team", True, "log: no message to it failed")] == fresh
     assert [(False, "log: 1 messages could not be delivered yet")] == [(one.works, one.says) for one in failing]
     assert ['set [alert] paging = "on"'] == [one.add for one in here.sinks(settings(file, paging="shadow"), {})]
+
+
+def test_a_sink_that_cannot_be_used(tmp_path: Path) -> None:
+    """What is missing for a sink is told with what to add, though paging is in shadow."""
+    hook = Sink(kind="webhook", url=SecretStr("https://hooks.example/"), secret_file=str(tmp_path / "none"))
+    chosen = settings(tmp_path / "m.db").model_copy(update={"alert": Alert(sink={"team": hook})})
+
+    (check,) = here.sinks(chosen, {})
+
+    assert ("sink team", False, "correct the path or its rights") == (check.name, check.works, check.add)
 
 
 def test_here() -> None:

@@ -87,12 +87,31 @@ def test_an_unreadable_file_is_told(setting: str, tmp_path: Path) -> None:
     assert ended.stderr.startswith(f"monitor: {setting} /nowhere/x: ")
 
 
-def test_shadow_with_sinks_is_told(tmp_path: Path) -> None:
-    """Who configures a sink and leaves paging in shadow is told at the start that nothing will be sent."""
-    with serve(config(tmp_path, extra='[alert.sink.team]\nkind = "log"\n')) as served:
+@pytest.mark.parametrize(("paging", "shown"), [("shadow", "0.0"), ("on", "1.0")])
+def test_shadow_is_told(paging: str, shown: str, tmp_path: Path) -> None:
+    """Who leaves paging in shadow is told that nobody will be told; alert rules see it from the first scrape on."""
+    with serve(config(tmp_path, extra=f'[alert]\npaging = "{paging}"\n')) as served:
+        text = httpx.get(f"{served.url}/metrics").text
         served.end()
 
-    assert 'paging is in shadow: sinks are told nothing until [alert] paging = \\"on\\"' in served.log
+    said = 'paging is in shadow: nobody is told of findings until [alert] paging = \\"on\\"'
+    assert (paging == "shadow") == (said in served.log)
+    assert f"\nvllm_monitor_paging {shown}\n" in text
+
+
+def test_each_sink_that_cannot_be_used_is_told(tmp_path: Path) -> None:
+    """What is wrong with sinks is told at the start, one line each, with exit code 2, and without their secrets."""
+    hook = 'kind = "webhook"\nurl = "https://hooks.example/s3cr3t"\nsecret_file = "/nowhere/x"\n'
+    path = config(tmp_path, extra=f"[alert.sink.team]\n{hook}[alert.sink.boss]\n{hook}")
+
+    ended = run("serve", "--config", str(path), "--web.listen-address", "127.0.0.1:0")
+
+    told = [line for line in ended.stderr.splitlines() if line.startswith("monitor: ")]
+    assert (2, ["monitor: alert.sink.team", "monitor: alert.sink.boss"]) == (
+        ended.returncode,
+        [line.partition(": secret_file /nowhere/x: ")[0] for line in told],
+    )
+    assert "s3cr3t" not in ended.stderr
 
 
 def test_key_is_shown_nowhere(tmp_path: Path) -> None:

@@ -8,10 +8,10 @@ import pytest
 from goldens import compare
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
 from monitor.canary.profiles import BUILT_IN
-from monitor.settings import PROFILES, Canary, OwnProfile, Settings, SettingsError, Target, duration
+from monitor.settings import PROFILES, Canary, OwnProfile, Settings, SettingsError, Sink, Target, duration
 from monitor.settings_source import load
 
 CONFIG = Path(__file__).parent / "config"
@@ -40,6 +40,11 @@ headers = { X-Key = "s3cr3t-key" }
 [alert.sink.team]
 kind = "webhook"
 url = "https://hooks.example/s3cr3t-hook"
+
+[alert.sink.signed]
+kind = "webhook"
+url = "https://hooks.example/s3cr3t-hook"
+secret = "s3cr3t-signing"
 
 [store]
 url = "postgresql://monitor:s3cr3t-password@db/monitor"
@@ -427,3 +432,24 @@ def test_loopback_is_one_endpoint() -> None:
     urls = ("http://localhost:8000", "http://127.0.0.1:8000/", "http://[::1]:8000", "https://vllm/api")
 
     assert ["http://localhost:8000"] * 3 + ["https://vllm/api"] == [Target(url=url).endpoint for url in urls]
+
+
+def test_signing_secret(tmp_path: Path) -> None:
+    """A webhook's secret is what the settings say, or the text of a file, without blanks around it."""
+    (tmp_path / "secret").write_text(f" {SECRET}\n")
+    hook = {"kind": "webhook", "url": "https://hooks.example/"}
+    given: tuple[dict[str, str], ...] = ({}, {"secret": SECRET}, {"secret_file": str(tmp_path / "secret")})
+
+    assert ["", SECRET, SECRET] == [Sink.model_validate({**hook, **one}).signing_secret() for one in given]
+
+
+@pytest.mark.parametrize(("text", "said"), [(None, "No such file"), (" \n", "it is empty; write the secret into it")])
+def test_a_signing_secret_that_is_none(text: str | None, said: str, tmp_path: Path) -> None:
+    """A file without a secret is told, with what to do: to sign with nothing would only look like signing."""
+    file = tmp_path / "secret"
+    if text is not None:
+        file.write_text(text)
+    sink = Sink(kind="webhook", url=SecretStr("https://hooks.example/"), secret_file=str(file))
+
+    with pytest.raises(SettingsError, match=said):
+        sink.signing_secret()

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from messages import faults
 from serving import receiver, simulated
 from world import World, world
 
@@ -60,6 +61,7 @@ async def test_story(tmp_path: Path) -> None:
             assert healed.baseline is not None
 
         assert ["firing", "resolved"] == [message["status"] for message in hook.got]
+        assert [[], []] == [faults(message) for message in hook.got]
         firing, resolved = hook.got
         assert firing["key"] == resolved["key"]
         assert firing["since"] <= firing["at"] < resolved["at"]

@@ -24,6 +24,7 @@ from monitor.model import (
     Rule,
     Ruling,
     Snapshot,
+    Standing,
     State,
 )
 from monitor.web.app import create_app
@@ -381,6 +382,8 @@ async def test_incidents_are_told(board: Board, client: httpx.AsyncClient) -> No
                 "fix": "restore it",
             }
         ],
+        "users": [],
+        "users_said": "",
         "findings": [{"key": "regression:llama:short:ttft", "summary": title, "since": AT - 300}],
     }
     told_of_target, _ = await told(client)
@@ -403,6 +406,19 @@ async def test_incidents_are_on_the_page(board: Board, client: httpx.AsyncClient
     assert '<br><span class="dim">restore it</span></li>' in llama
     assert "; no cause is known</b></p>" in qwen
     assert "<ol>" not in qwen
+
+
+async def test_what_users_have_is_told(board: Board, client: httpx.AsyncClient) -> None:
+    """Beside a regression it is told how users' own figures stand: in the sentence, as figures, and on the page."""
+    tpot = Standing("users_tpot", 0.03, 0.02, 240.0)
+    board.show(beat(open=(open_finding(finding()),), users=(tpot,)), stored=True)
+    document, page = await told(client)
+    (incident,) = document["incidents"]
+
+    assert "; users' TPOT +50%, too; no cause is known" in incident["sentence"]
+    assert [("users' TPOT", 0.03, 0.02)] == [(one["figure"], one["now"], one["baseline"]) for one in incident["users"]]
+    assert "<p>Users in the last 4 min, beside the baseline at as many requests:</p>" in page
+    assert "<tr><th>users&#39; TPOT</th><td>30 ms, baseline 20 ms (+50%)</td></tr>" in page
 
 
 async def test_what_only_informs_says_what_is_near(board: Board, client: httpx.AsyncClient) -> None:

@@ -12,7 +12,7 @@ from monitor import capture
 from monitor.alert.message import utc
 from monitor.cli.options import config_option, json_option, open_store, print_json, settings
 from monitor.cli.tables import console
-from monitor.detect.strata import title, unit
+from monitor.detect.strata import figure, title, unit
 from monitor.importers import own
 from monitor.model import Baseline, Series
 from monitor.parts import policy
@@ -80,8 +80,8 @@ def _series_row(series: Series) -> tuple[str, ...]:
         title(series.metric),
         series.stratum,
         str(len(series.values)),
-        capture.figure(series.metric, middle),
-        capture.figure(series.metric, worst),
+        figure(series.metric, middle),
+        figure(series.metric, worst),
         f"{span:.1f}",
     )
 

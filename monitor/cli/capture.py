@@ -10,7 +10,7 @@ import click
 
 from monitor import capture
 from monitor.cli.baseline import summary
-from monitor.cli.capture_session import Session, from_history, observe
+from monitor.cli.capture_session import Session, before, from_history, observe
 from monitor.cli.options import (
     config_option,
     json_option,
@@ -96,7 +96,7 @@ def capture_command(  # one parameter per option
             last = watch
         if last is None:
             session = Session(chosen, target, store, requests, rate, with_load)
-            made, sample, beside = asyncio.run(session.run(name))
+            made, sample, beside = asyncio.run(session.run(name, before(store, target_name)))
         else:
             made, sample, beside = asyncio.run(from_history(chosen, target_name, target, store, name, last))
         store.baselines.save(made)

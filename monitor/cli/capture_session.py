@@ -19,8 +19,8 @@ from monitor.cli.canary import introduce
 from monitor.cli.look import LIMIT
 from monitor.collect.registry import run
 from monitor.collect.vllm import look as vllm
-from monitor.detect import capacity
-from monitor.model import Baseline, Context, Fact, Probe
+from monitor.detect import users
+from monitor.model import Baseline, Context, Fact, Probe, Series
 from monitor.parts import asker, client
 from monitor.parts import canary as make_canary
 from monitor.settings import Settings, Target
@@ -33,6 +33,8 @@ BESIDE = ("warm", "long", "stall")
 Captured = tuple[Baseline, tuple[Probe, ...], tuple[Probe, ...]]
 NOBODY = 600.0
 """Seconds without a stored probe after which nobody seems to serve."""
+HOUR = 3600.0
+"""Seconds before canaries are sent whose users' figures are kept: while they are sent nothing is counted as users'."""
 LOOK = 5.0
 """Seconds between two looks at what was stored."""
 LEASE = 30.0
@@ -52,8 +54,8 @@ class Session:
         self._rate = rate
         self._loads = loads
 
-    async def run(self, name: str) -> Captured:
-        """Send, and make a baseline of what came back."""
+    async def run(self, name: str, had: tuple[Series, ...]) -> Captured:
+        """Send, and make a baseline of what came back, and of what users had before."""
         async with client(self._target) as connection:
             before = await _facts(self._chosen)
             bird = make_canary(self._chosen, connection, Stopwatch())
@@ -78,7 +80,7 @@ class Session:
             after = await _facts(self._chosen)
         probes = tuple(chain.from_iterable(sample))
         changed = changes(before, after)
-        return capture.make(name, context, probes, after, changed, time.time(), beside), probes, beside
+        return capture.make(name, context, probes, after, changed, time.time(), beside, had), probes, beside
 
     def _background(self, connection: httpx.AsyncClient, server: Server) -> Asker:
         asking = asker(self._chosen, connection, random.Random())  # noqa: S311 - salts need no secrecy
@@ -93,6 +95,14 @@ class Session:
         now = time.time()
         until = now + seconds + self._chosen.canary.timeout if seconds else now
         self._store.history.hold(self._target.endpoint, "capture", now, until)
+
+
+def before(store: Store, target: str) -> tuple[Series, ...]:
+    """Give what users had in the hour before, as a serving monitor stored it, since what is served changed last."""
+    now = time.time()
+    seen = store.history.changes(target, now - HOUR)
+    moments = [change.at for change in seen if change.fact in capture.IDENTITY and change.at is not None]
+    return users.series(store.history.traffic(target, max([now - HOUR, *moments])))
 
 
 def observe(store: Store, target: str, seconds: float) -> None:
@@ -122,9 +132,9 @@ async def from_history(
         sample = capture.counted([probe for probe in stored if probe.model == model])
         facts = await _facts(chosen)
     changed = store.history.changes(target_name, since)
-    users = capacity.series(store.history.traffic(target_name, since))
+    had = users.series(store.history.traffic(target_name, since))
     context = Context(model, target.endpoint)
-    return capture.make(name, context, sample, facts, changed, time.time(), users=users), sample, ()
+    return capture.make(name, context, sample, facts, changed, time.time(), users=had), sample, ()
 
 
 async def _facts(chosen: Settings) -> tuple[Fact, ...]:

@@ -12,7 +12,15 @@ from monitor.alert.message import sentence, utc, worded
 from monitor.canary.stopwatch import Stopwatch
 from monitor.cli.canary import introduce
 from monitor.cli.look import LIMIT
-from monitor.cli.options import config_option, json_option, open_store, print_json, settings, targets_option
+from monitor.cli.options import (
+    config_option,
+    json_option,
+    open_store,
+    print_json,
+    settings,
+    some_target,
+    targets_option,
+)
 from monitor.cli.tuning import known
 from monitor.detect.strata import title
 from monitor.incident import incidents
@@ -76,7 +84,7 @@ def check(  # one parameter per option
     urls: tuple[str, ...],
     as_json: bool,  # noqa: FBT001 - click passes flags as values
 ) -> None:
-    chosen = settings(file, urls)
+    chosen = some_target(settings(file, urls))
     with open_store(chosen) as store:
         remembered = {name: known(store, chosen, name) for name in chosen.target}
     missing = [name for name, one in remembered.items() if one.baseline is None]
@@ -111,7 +119,8 @@ async def _check(chosen: Settings, survey: Survey, remembered: Known, requests: 
         once = replace(terms.policy, opens_after=0.0, every=gap, rate=FALSE_ALARMS / gap)
         terms = replace(terms, policy=once)
     # Whoever asks now expects the server to be there: as one that was seen before.
-    memory = judge.against(judge.fresh(terms, seen=True), baseline, (), terms)
+    memory = judge.fresh(terms, seen=True, traffic=remembered.traffic)
+    memory = judge.against(memory, baseline, (), terms)
     facts = (*survey.of_server, *survey.of_node)
     now = replace(snapshot, at=time.time())
     seen = judge.Seen(
@@ -127,7 +136,7 @@ async def _check(chosen: Settings, survey: Survey, remembered: Known, requests: 
     _, judged = judge.judge(memory, seen, (), terms)
     settled = tuple({"fact": fact, "value": value} for fact, value in sorted(remembered.accepted))
     entries = [OpenFinding(one, now.at if one.onset is None else one.onset, now.at) for one in judged.findings]
-    told = tuple(sentence(one) for one in incidents(name, entries))
+    told = tuple(sentence(one) for one in incidents(name, entries, judge.beside(memory, seen, 0.0)))
     return Result(name, baseline.name if baseline else None, told, judged.findings, judged.judgements, settled)
 
 

@@ -8,12 +8,11 @@ from typing import Any
 import click
 from rich.table import Table
 
-from monitor import capture
 from monitor.cli.options import config_option, json_option, open_store, print_json, settings
 from monitor.cli.tables import console
 from monitor.detect.compare import Row, caveat, verdict
 from monitor.detect.compare import compare as compared
-from monitor.detect.strata import title, unit
+from monitor.detect.strata import figure, title, unit
 from monitor.model import Baseline, Series
 from monitor.tuning.change import changes
 
@@ -98,4 +97,4 @@ def _size(one: Series | None) -> int:
 
 
 def _figure(metric: str, one: Series | None) -> str:
-    return "-" if one is None else capture.figure(metric, median(one.values))
+    return "-" if one is None else figure(metric, median(one.values))

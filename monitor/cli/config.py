@@ -34,7 +34,8 @@ def config(ctx: click.Context, file: Path | None, urls: tuple[str, ...], as_json
         return
     for line in _lines("", chosen.masked()):
         click.echo(line)
-    click.echo(f"# {_budget(chosen)}")
+    if chosen.target:
+        click.echo(f"# {_budget(chosen)}")
 
 
 @config.command("check", help="Exit 0 if the settings can be used.", epilog="Example: monitor config check")

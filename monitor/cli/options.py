@@ -43,12 +43,19 @@ def settings(file: Path | None, urls: tuple[str, ...] = ()) -> Settings:
 
 
 def only_target(chosen: Settings) -> tuple[str, Target]:
-    """Give the one target a command is for; raises SettingsError if there are several."""
-    if len(chosen.target) > 1:
+    """Give the one target a command is for; raises SettingsError if there are several, or none."""
+    if len(some_target(chosen).target) > 1:
         raise SettingsError(
             f"several targets are configured ({', '.join(chosen.target)}): choose one with --target URL"
         )
     return next(iter(chosen.target.items()))
+
+
+def some_target(chosen: Settings) -> Settings:
+    """Give back the settings that a command got which needs a server; raises SettingsError if none is watched."""
+    if not chosen.target:
+        raise SettingsError("no server is watched here (host.only): choose one with --target URL")
+    return chosen
 
 
 def seconds(_ctx: click.Context, _param: click.Parameter, text: str | None) -> float | None:

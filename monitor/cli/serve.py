@@ -7,7 +7,6 @@ import socket
 from pathlib import Path
 
 import click
-import structlog
 import uvicorn
 
 from monitor.cli.options import address_option, config_option, open_store, settings, targets_option
@@ -15,8 +14,6 @@ from monitor.serve import serve as run_serve
 from monitor.settings import SettingsError
 from monitor.simulate import KnobError, Knobs, create_app
 from monitor.web.listening import listen
-
-_log = structlog.get_logger()
 
 
 @click.command(
@@ -28,8 +25,6 @@ _log = structlog.get_logger()
 @targets_option
 def serve(address: str, file: Path | None, urls: tuple[str, ...]) -> None:
     chosen = settings(file, urls)
-    if chosen.alert.sink and chosen.alert.paging == "shadow":
-        _log.warning('paging is in shadow: sinks are told nothing until [alert] paging = "on"')
     with open_store(chosen) as store, listen(address) as listening:
         store.claim()
         asyncio.run(run_serve(chosen, store, listening))

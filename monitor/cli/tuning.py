@@ -10,7 +10,15 @@ import click
 
 from monitor import textfile
 from monitor.cli.look import LIMIT
-from monitor.cli.options import config_option, json_option, open_store, print_json, settings, targets_option
+from monitor.cli.options import (
+    config_option,
+    json_option,
+    open_store,
+    print_json,
+    settings,
+    some_target,
+    targets_option,
+)
 from monitor.cli.tables import console
 from monitor.cli.tuning_explain import explained, listed
 from monitor.cli.tuning_text import document, show
@@ -64,7 +72,7 @@ def check(  # one parameter per option
     urls: tuple[str, ...],
     as_json: bool,  # noqa: FBT001 - click passes flags as values
 ) -> None:
-    chosen = settings(file, urls)
+    chosen = some_target(settings(file, urls))
     seen, reports = _judged(chosen)
     missing = _missing(seen)
     if prom:
@@ -106,7 +114,7 @@ def explain(rule: str | None, file: Path | None, urls: tuple[str, ...]) -> None:
 @config_option
 @targets_option
 def script(file: Path | None, urls: tuple[str, ...]) -> None:
-    chosen = settings(file, urls)
+    chosen = some_target(settings(file, urls))
     seen, reports = _judged(chosen)
     servers = tuple(f"{name} ({target.shown})" for name, target in chosen.target.items())
     click.echo(write(shared(reports), Occasion(time.time(), platform.node(), servers, _missing(seen))), nl=False)
@@ -122,13 +130,15 @@ def _judged(chosen: Settings) -> tuple[tuple[Survey, ...], list[Report]]:
 
 def known(store: Store, chosen: Settings, name: str) -> Known:
     """Read what is remembered of one server and of its node."""
+    lately = time.time() - BEFORE
     history, scopes, endpoint = store.history, (NODE, name), chosen.target[name].endpoint
     return Known(
         store.baselines.active(endpoint),
         {(one.fact, one.value) for one in history.accepted(scopes)},
         merged(history.past(NODE), history.past(name)),
         store.outbox.open_findings(name),
-        causes(history.events(endpoint, time.time() - BEFORE)),
+        causes(history.events(endpoint, lately)),
+        history.traffic(name, lately),
     )
 
 

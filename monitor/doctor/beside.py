@@ -13,8 +13,8 @@ from monitor.settings import Settings, Target
 
 
 async def process(settings: Settings, target: Target) -> Snapshot | None:
-    """Look at the server's process; None where the settings say that it runs elsewhere."""
-    asked = () if target.local == "no" else ("process",)
+    """Look at the server's process; None where the settings say that it is not seen from here."""
+    asked = () if target.local in {"node", "no"} else ("process",)
     look = others(settings, target, asked).get("process")
     return None if look is None else await run("process", look, LIMIT)
 

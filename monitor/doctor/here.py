@@ -16,7 +16,8 @@ from monitor.alert.message import utc
 from monitor.collect.fetch import LookError, get
 from monitor.doctor.check import Check, broken
 from monitor.rules.load import load
-from monitor.settings import Settings, SettingsError
+from monitor.settings import Settings, SettingsError, Sink
+from monitor.sinks import options
 from monitor.store.schema import StoreError
 from monitor.store.store import Store
 from monitor.web.listening import listen
@@ -150,10 +151,15 @@ def docker_socket(here: Machine) -> list[Check]:
 def sinks(settings: Settings, failed: Mapping[str, int]) -> list[Check]:
     """Say what is told of findings to whom, by what is set and stored: nothing is sent to find out."""
     silent = settings.alert.paging == "shadow"
-    return [_sink(f"sink {name}", one.kind, failed.get(name, 0), silent) for name, one in settings.alert.sink.items()]
+    return [_sink(f"sink {name}", one, failed.get(name, 0), silent) for name, one in settings.alert.sink.items()]
 
 
-def _sink(name: str, kind: str, failed: int, silent: bool) -> Check:  # noqa: FBT001 - as the settings say it
+def _sink(name: str, sink: Sink, failed: int, silent: bool) -> Check:  # noqa: FBT001 - as the settings say it
+    kind = sink.kind
+    try:
+        options(sink)
+    except SettingsError as error:
+        return broken(name, str(error))
     if failed:
         says = f"{kind}: {failed} messages could not be delivered yet"
         return Check(name, works=False, says=says, add="see why in the log of monitor serve, and correct url")

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from monitor.model import Baseline, Event, Fact, Finding, OpenFinding, Ruling, Severity
+from monitor.model import Baseline, Event, Fact, Finding, OpenFinding, Ruling, Severity, Traffic
 from monitor.tuning import advice, drift, join
 from monitor.tuning.advice import Accepted
 from monitor.tuning.change import UNKNOWN, Past
@@ -14,7 +14,7 @@ from monitor.tuning.ruling import Rulebook, rulings
 class Known:
     """What is remembered of one server: its baseline, what was accepted, and how its facts changed.
 
-    Also what a serving monitor holds open, and what happened in the last hour.
+    Also what a serving monitor holds open, and what happened and what users had in the last hour.
     """
 
     baseline: Baseline | None = None
@@ -22,6 +22,7 @@ class Known:
     past: Past = UNKNOWN
     entries: tuple[OpenFinding, ...] = ()
     events: tuple[Event, ...] = ()
+    traffic: tuple[Traffic, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

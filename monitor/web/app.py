@@ -51,13 +51,15 @@ def create_app(board: Board, targets: Sequence[str]) -> FastAPI:
 
     @app.get("/-/healthy")
     async def healthy() -> Response:
-        """Answer 200 while every heart beats, 503 when one has missed three beats."""
-        return _plain([target for target in targets if not board.alive(target)], "no heartbeat lately")
+        """Answer 200 while every heart beats, 503 when one has missed three beats; without servers, the node's."""
+        late = [target for target in targets if not board.alive(target)]
+        return _plain(late if targets or board.node_alive() else ["the node"], "no heartbeat lately")
 
     @app.get("/-/ready")
     async def ready() -> Response:
-        """Answer 200 once every target was looked at, 503 before."""
-        return _plain([target for target in targets if not board.looked(target)], "not looked at yet")
+        """Answer 200 once every target was looked at, or the node where there is none; 503 before."""
+        unseen = [target for target in targets if not board.looked(target)]
+        return _plain(unseen if targets or board.node() else ["the node"], "not looked at yet")
 
     return app
 

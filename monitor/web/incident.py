@@ -20,7 +20,7 @@ def incidents(board: Board, targets: Sequence[str]) -> Document:
 
 def of_target(beat: Beat | None) -> list[Document]:
     """Tell what is open of one target, the gravest first."""
-    known = incident.incidents(beat.target, beat.open) if beat else ()
+    known = incident.incidents(beat.target, beat.open, beat.users) if beat else ()
     return [
         {
             **incident_document(one),

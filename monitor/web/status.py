@@ -26,6 +26,8 @@ def status(board: Board, targets: Sequence[str]) -> Document:
 
 def _verdict(targets: Sequence[Document]) -> str:
     """Say the worst of what is true; "well" only if everything was judged."""
+    if not targets:
+        return "node only"
     if any(finding["severity"] != "info" for target in targets for finding in target["findings"]):
         return "findings"
     if any(not target["alive"] for target in targets):

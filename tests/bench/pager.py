@@ -1,7 +1,7 @@
 """How long a slowdown takes to reach a person: a real vLLM, Prometheus, Alertmanager and a webhook, all as shipped.
 
 Run it on the machine of a vLLM: python tests/bench/pager.py http://127.0.0.1:8000 PID, with the process that computes
-(VLLM::Worker). Three quarters of an hour: ten minutes of baseline, the slowdown, and a quarter of an hour in which the
+(VLLM::Worker). More than half an hour: six minutes of baseline, the slowdown, and a quarter of an hour in which the
 alert is kept so that a restart of the monitor does not end it. Needs Debian's prometheus and prometheus-alertmanager.
 """
 
@@ -144,9 +144,9 @@ async def told(seen: Seen, worker: int) -> None:
     await until(seen.firing, be=False)
     await asyncio.sleep(120)
     say(f"two healthy minutes: {len(seen.hook.got)} notifications")
-    async with paused(0.020, 0.040)([worker]):
+    async with paused(0.030, 0.040)([worker]):
         slowed = time.time()
-        say("the worker is paused for 20 ms in every 40 ms")
+        say("the worker is paused for 30 ms in every 40 ms")
         await until(seen.found)
         say("the monitor's finding", slowed)
         await until(seen.firing)
@@ -174,7 +174,7 @@ async def main() -> None:
         config = folder / "monitor.toml"
         config.write_text(CONFIG.format(url=chosen.url, store=folder / "m.db"), encoding="utf-8")
         captured = run(
-            "baseline", "capture", "good", "--requests", "300", "--rate", "0.5", "--config", str(config), patience=900
+            "baseline", "capture", "good", "--requests", "180", "--rate", "0.5", "--config", str(config), patience=900
         )
         say(captured.stdout or captured.stderr)
         async with receiver() as hook, httpx.AsyncClient(trust_env=False) as client:
