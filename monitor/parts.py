@@ -185,4 +185,8 @@ def loading(settings: Settings, target: Target) -> Callable[[], bool]:
 def _address(target: Target) -> process.Address:
     parts = urlsplit(target.url)
     port = parts.port or (443 if parts.scheme == "https" else 80)
-    return process.Address(port, parts.hostname in LOOPBACK, target.uds)
+    host_name = parts.hostname or ""
+    # A name of the container host may stand for a gateway that is no address of it, as with Podman; "yes" is taken
+    # at its word, for addresses in front of a server that no network namespace has.
+    whose = "" if target.uds or host_name in NEIGHBOURS or target.local == "yes" else host_name
+    return process.Address(port, host_name in LOOPBACK, target.uds, whose)

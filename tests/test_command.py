@@ -11,8 +11,6 @@ from monitor.collect import command as running
 from monitor.collect.command import LARGEST, Output, ended, found, output
 from monitor.collect.fetch import LookError
 
-pytestmark = pytest.mark.alone
-
 
 def tool(path: Path, *lines: str) -> str:
     """Write a shell script and give its path."""

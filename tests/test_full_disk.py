@@ -14,8 +14,6 @@ from serving import simulated
 from monitor.model import Load
 from monitor.store.store import Store
 
-pytestmark = pytest.mark.alone
-
 LIMITED = """
 import os, resource, sys
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]),) * 2)

@@ -14,8 +14,6 @@ from processes import MONITOR, environment
 from routes import GOOD, Handler, answer, chat, listening, silent
 from serving import simulated
 
-pytestmark = pytest.mark.alone
-
 INPUTS = Path(__file__).parent / "inputs"
 
 

@@ -18,8 +18,6 @@ from routes import CHAT, GOOD, listening, silent
 
 from monitor.store.store import Store
 
-pytestmark = pytest.mark.alone
-
 INTERRUPTED = 130
 """The exit code of every command but `serve`, which is asked to end by Ctrl-C rather than cut short."""
 PATIENCE = 20
@@ -38,7 +36,10 @@ def _interruptible() -> Iterator[None]:
 @asynccontextmanager
 async def started(command: str, folder: Path, env: Mapping[str, str] | None = None) -> AsyncIterator[Process]:
     """Start a command as a terminal does, in a process group of its own, with a store in a folder."""
-    own = {**environment(), "MONITOR_STORE__URL": f"sqlite:///{folder}/m.db", "PYTHONUNBUFFERED": "1", **(env or {})}
+    own = {
+        **environment(), "MONITOR_STORE__URL": f"sqlite:///{folder}/m.db", "PYTHONUNBUFFERED": "1",
+        "MONITOR_ALERT__PAGING": "on", **(env or {}),
+    }  # fmt: skip
     async with await anyio.open_process([str(MONITOR), *command.split()], env=own, start_new_session=True) as process:
         try:
             yield process

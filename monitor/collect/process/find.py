@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from posixpath import basename
 
 from monitor.collect.fetch import LookError
+from monitor.collect.process.addresses import HOST, Ip, elsewhere
 from monitor.collect.process.files import Proc
 from monitor.collect.process.scan import Process, Sockets, command, holds, networks, scan
 
@@ -30,11 +31,15 @@ class Server:
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where a server is reached: a port, which may be one of our own network namespace (`loopback`), or a socket."""
+    """Where a server is reached: a port, which may be one of our own network namespace (`loopback`), or a socket.
+
+    `host` is the name or address that tells whose namespace it is; empty where it tells nothing.
+    """
 
     port: int
     loopback: bool = False
     uds: str = ""
+    host: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +55,8 @@ class _Candidate:
         return self.look(self.server.process.pid)
 
 
-def find(proc: Proc, address: Address) -> Server:
-    """Find the process that serves an address.
+def find(proc: Proc, address: Address, ips: Collection[Ip] = ()) -> Server:
+    """Find the process that serves an address, whose host stands for `ips`; none where that is not known.
 
     Raises:
         LookError: there is none, it does not listen yet, or which of several it is cannot be told.
@@ -65,26 +70,31 @@ def find(proc: Proc, address: Address) -> Server:
         return _by_socket(candidates, address.uds)
     port = address.port
     ours = look("self") if address.loopback else {}
-    likely = [one for one in candidates if one.port == port]
-    if found := _by_port(proc, likely, port, ours) or _by_port(proc, candidates, port, ours):
-        return found
+    able = [one for one in candidates if _may_serve(proc, one.server.process, ips)]
+    if not able:
+        raise LookError(_apart(candidates, ips))
+    near = [one for one in able if not elsewhere(proc, one.server.process.pid, ips)]
+    for among in (near, [one for one in able if one not in near]):
+        likely = [one for one in among if one.port == port]
+        if found := _by_port(proc, likely, port, ours) or _by_port(proc, among, port, ours):
+            return found
     _refuse_stranger(proc, seen, port, ours)
-    return _behind_another_port(candidates, port, ours) or _none(candidates, port)
+    return _behind_another_port(able, port, ours) or _none(able, port)
 
 
-def again(proc: Proc, server: Server) -> Server | None:
-    """Give a server that was found before, with the processes that it has now; None where it ended.
+def again(proc: Proc, server: Server, ips: Collection[Ip] = ()) -> Server | None:
+    """Give a server that was found before, with the processes that it has now; None where it ended or is elsewhere.
 
     Who holds the socket is not asked again, which costs as much as all the rest of a look.
     """
     seen = scan(proc.procfs)
     process = seen.get(server.process.pid)
-    if process is None or process.started != server.process.started:
+    if process is None or process.started != server.process.started or not _may_serve(proc, process, ips):
         return None
     return Server(process, _family(process, seen), server.how)
 
 
-def loads(proc: Proc, address: Address) -> bool:
+def loads(proc: Proc, address: Address, ips: Collection[Ip] = ()) -> bool:
     """Tell whether a server runs that may come to serve an address and does not listen yet: it reads its weights.
 
     Another server of this node, which listens, says nothing of this one.
@@ -96,7 +106,13 @@ def loads(proc: Proc, address: Address) -> bool:
     if address.uds:
         return any(basename(_own(one.server.process, "--uds")) == basename(address.uds) for one in candidates)
     silent = [one for one in candidates if one.port and one.port not in one.sockets]
-    return any(one.port == address.port or not _shares(one.sockets, ours) for one in silent)
+    able = [one for one in silent if _may_serve(proc, one.server.process, ips)]
+    return any(one.port == address.port or not _shares(one.sockets, ours) for one in able)
+
+
+def _may_serve(proc: Proc, process: Process, ips: Collection[Ip]) -> bool:
+    """Tell whether a server may be behind the addresses: where it runs is one of them, or one is forwarded to it."""
+    return not elsewhere(proc, process.pid, ips) or not elsewhere(proc, HOST, ips)
 
 
 def _by_socket(candidates: Sequence[_Candidate], uds: str) -> Server:
@@ -138,6 +154,11 @@ def _none(candidates: Sequence[_Candidate], port: int) -> Server:
     if loading:
         raise LookError(f"the vLLM server runs (process {_listed(loading)}) and does not listen yet, as while it loads")
     raise LookError(f"none of the vLLM servers here (process {_listed(candidates)}) serves port {port}: {_ELSEWHERE}")
+
+
+def _apart(candidates: Sequence[_Candidate], ips: Collection[Ip]) -> str:
+    where = f"where the target is, at {', '.join(sorted(map(str, ips)))}"
+    return f"none of the vLLM servers here (process {_listed(candidates)}) runs {where}: {_ELSEWHERE}"
 
 
 def _only(found: Sequence[_Candidate], where: int | str, how: str) -> Server:

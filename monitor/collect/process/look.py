@@ -1,12 +1,13 @@
 """The serving process, as /proc shows it: arguments, environment, libraries, Python, limits. It is only ever read."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache, partial
 from pathlib import Path
 
 from monitor import catalog
 from monitor.collect.fetch import LookError
 from monitor.collect.process import arguments, cgroup, env, libraries, limits, packages
+from monitor.collect.process.addresses import Ip, resolved
 from monitor.collect.process.files import Proc, proc
 from monitor.collect.process.find import Address, Server, again, find, loads
 from monitor.collect.process.libraries import mapped
@@ -23,15 +24,19 @@ Seen = tuple[tuple[Reading, ...], tuple[Fact, ...]]
 
 def loading(procfs: Path, sysfs: Path, address: Address) -> bool:
     """Tell whether a server that may come to serve an address runs and does not listen yet."""
-    return loads(proc(procfs, sysfs), address)
+    return loads(proc(procfs, sysfs), address, resolved(address.host))
 
 
 class Watch:
     """Looks at the process that serves one address, now and then and when it ended; one look at a time."""
 
-    def __init__(self, procfs: Path, sysfs: Path, address: Address) -> None:
+    def __init__(
+        self, procfs: Path, sysfs: Path, address: Address, resolve: Callable[[str], frozenset[Ip]] = resolved
+    ) -> None:
         self._roots = procfs, sysfs
         self._address = address
+        self._resolve = resolve
+        self._ips: frozenset[Ip] = frozenset()
         self._server: Server | None = None
         self._seen: Seen = ((), ())
         self._left = 0
@@ -46,9 +51,10 @@ class Watch:
             return self._seen
         self._left = EVERY - 1
         here = proc(*self._roots)
+        self._ips = self._resolve(self._address.host) or self._ips  # a container that is stopped loses its name
         try:
-            known = self._server and again(here, self._server)
-            self._server = server = known or find(here, self._address)
+            known = self._server and again(here, self._server, self._ips)
+            self._server = server = known or find(here, self._address, self._ips)
             self._seen = _readings(here, server, at), tuple(_facts(here, server))
         except LookError as error:
             self._server, self._seen = None, ((), (Fact(catalog.PROCESS_PID, None, "/proc", str(error)),))
