@@ -2,8 +2,8 @@
 
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Literal
 from threading import Event
+from typing import Literal
 
 import pytest
 from nodes import Node, serve
