@@ -17,8 +17,6 @@ APART = 3.0
 SLOPED = 2.0
 FEWEST = 10
 """The same of a slope within a leaf, which costs less than a split: standard errors, and samples in a half."""
-BEYOND = 0.05
-"""How far outside of what a leaf saw a place still belongs to it, as a share."""
 NARROWEST = 0.005
 """The least spread of log latencies, half a percent: what a timer cannot tell apart is no news."""
 _NORMAL = 1.4826  # the standard deviation of a normal distribution over its median absolute deviation
@@ -67,8 +65,7 @@ def leaf(tree: Leaf | Branch, place: Place) -> Leaf | None:
     """Find the samples that a place is compared with, and what is typical of them there; None if none are near."""
     while isinstance(tree, Branch):
         tree = tree.low if place[tree.axis] <= tree.at else tree.high
-    ranges = zip(place, tree.seen, strict=True)
-    if not all(low * (1 - BEYOND) <= where <= high * (1 + BEYOND) for where, (low, high) in ranges):
+    if not all(low <= where <= high for where, (low, high) in zip(place, tree.seen, strict=True)):
         return None
     return replace(tree, typical=tree.typical + tree.slope * (place[tree.axis] - tree.centre))
 
