@@ -82,6 +82,31 @@ def test_transients_are_counted_and_not_found() -> None:
     assert 1.0 == found(SHORT, [*probes, *noisy(6, 4380.0, 10, 1.6)])["short tpot"].evidence["transients"]
 
 
+DENSE = replace(POLICY, every=2.0)
+
+
+def dense(slow: Iterable[bool]) -> verdict.Verdict:
+    """Judge probes that come every 2 seconds, of which the slow ones take twice as long."""
+    measure = verdict.ruler(baseline(noisy(1, -4000.0, 1999, every=2.0)), DENSE)
+    probes = [replace(one, tpot=0.04) if twice else one for one, twice in zip(noisy(2, 0.0, 9999, every=2.0), slow)]  # noqa: B905 - as many as are slow or not
+    arms = verdict.step(verdict.fresh(["short"]), measure, probes, DENSE)
+    return verdict.judge(arms, "llama", measure, probes[-1].at, DENSE)
+
+
+def test_slow_now_and_then_is_slow() -> None:
+    """A slowdown that meets every other probe of many is no row of transients."""
+    rng = random.Random(1)
+
+    assert ["short tpot"] == [one.subject for one in dense(rng.random() < 0.5 for _ in range(240)).findings]
+
+
+def test_two_slow_minutes_are_a_transient() -> None:
+    """Two minutes in which every other of many probes is slow are over before they have lasted."""
+    rng = random.Random(1)
+
+    assert () == dense(60 <= index < 120 and rng.random() < 0.5 for index in range(240)).findings
+
+
 def test_recovery_ends_the_finding() -> None:
     """A finding ends when probes are surely as quick as before, and not at the first quick one."""
     slow = [*noisy(3, 0.0, 50), *noisy(4, 3000.0, 20, 1.5)]

@@ -7,6 +7,9 @@ FAR = 3.0
 """Spreads above the level of the last probes from which on a probe is held back."""
 NEIGHBOURS = 5
 """Probes of which the median is the level."""
+CALM = 0.1
+"""For so large a share of the hold probes must be as usual again for a run to be over, if that is more than one probe:
+what slows a server now and then slows only some of the probes that are sent every second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +24,7 @@ class Scored:
 
 @dataclass(frozen=True, slots=True)
 class Sieve:
-    """What is remembered: the last accepted scores, what is held back, and how many transients there were."""
+    """What is remembered: the last accepted scores, a run that is held back, and how many transients there were."""
 
     level: tuple[float, ...] = (0.0,) * NEIGHBOURS
     held: tuple[Scored, ...] = ()
@@ -31,14 +34,17 @@ class Sieve:
 def sift(sieve: Sieve, one: Scored, lasting: int) -> tuple[Sieve, tuple[Scored, ...]]:
     """Take one probe in and give those that now count, in time order: none, it, or a run of `lasting` and it.
 
-    A run that ends before it has lasted is a transient, and left out.
+    A run that is over before it has lasted is a transient: what was far above is left out of it.
     """
-    if one.score > max(median(sieve.level), 0.0) + FAR:
-        held = (*sieve.held, one)
-        if len(held) < lasting:
-            return replace(sieve, held=held), ()
-        accepted, transients = held, sieve.transients
+    far = max(median(sieve.level), 0.0) + FAR
+    run = (*sieve.held, one) if sieve.held or one.score > far else ()
+    calm = max(1, int(CALM * lasting))
+    if any(each.score > far for each in run[-calm:]):
+        if len(run) < lasting:
+            return replace(sieve, held=run), ()
+        accepted, transients = run, sieve.transients
     else:
-        accepted, transients = (one,), sieve.transients + bool(sieve.held)
+        accepted = tuple(each for each in run if each.score <= far) or (one,)
+        transients = sieve.transients + bool(run)
     level = (*sieve.level, *(scored.score for scored in accepted))[-NEIGHBOURS:]
     return Sieve(level, (), transients), accepted
