@@ -1,7 +1,9 @@
-"""How long a slowdown takes to reach a person: a real vLLM, Prometheus, Alertmanager and a webhook, all as shipped.
+"""How long a slowdown takes to reach a person: a real vLLM, Prometheus, Alertmanager and a webhook.
+
+Rules and routes are those that are shipped.
 
 Run it on the machine of a vLLM: python tests/bench/pager.py http://127.0.0.1:8000 PID, with the process that computes
-(VLLM::Worker). More than half an hour: six minutes of baseline, the slowdown, and a quarter of an hour in which the
+(VLLM::Worker). More than half an hour: four minutes of baseline, the slowdown, and a quarter of an hour in which the
 alert is kept so that a restart of the monitor does not end it. Needs Debian's prometheus and prometheus-alertmanager.
 """
 
@@ -50,6 +52,7 @@ scrape_configs:
 """
 EXAMPLE = "http://localhost:9095/alerts"
 """Where alertmanager.yml sends to, until somebody writes his own receiver there."""
+KEPT = "keep_firing_for: 15m"
 PATIENCE = 2400.0
 """Seconds until what is waited for is given up."""
 
@@ -102,11 +105,12 @@ def started(*command: str) -> Iterator[None]:
 
 
 @contextmanager
-def stack(folder: Path, monitor: str, hook: str) -> Iterator[str]:
+def stack(folder: Path, monitor: str, hook: str, keep: str) -> Iterator[str]:
     """Run Prometheus and Alertmanager with the files that are shipped; gives Prometheus' URL."""
     prometheus, manager = port(), port()
     scrapes, routes = folder / "prometheus.yml", folder / "alertmanager.yml"
-    rules = ALERTS / "monitor.rules.yml"
+    rules = folder / "monitor.rules.yml"
+    rules.write_text((ALERTS / rules.name).read_text().replace(KEPT, f"keep_firing_for: {keep}"))
     scrapes.write_text(SCRAPES.format(rules=rules, manager=manager, monitor=monitor.removeprefix("http://")))
     routes.write_text((ALERTS / "alertmanager.yml").read_text().replace(EXAMPLE, hook))
     with ExitStack() as running:
@@ -168,17 +172,19 @@ async def main() -> None:
     parser = argparse.ArgumentParser(description="How long a slowdown takes to reach a person.")
     parser.add_argument("url", help="the vLLM, on this machine")
     parser.add_argument("worker", type=int, help="the number of its process that computes")
+    parser.add_argument("--keep", default="15m", help="what keep_firing_for is instead of 15m, to be done sooner")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         config = folder / "monitor.toml"
         config.write_text(CONFIG.format(url=chosen.url, store=folder / "m.db"), encoding="utf-8")
         captured = run(
-            "baseline", "capture", "good", "--requests", "180", "--rate", "0.5", "--config", str(config), patience=900
+            "baseline", "capture", "good", "--requests", "120", "--rate", "0.5", "--config", str(config), patience=900
         )
         say(captured.stdout or captured.stderr)
         async with receiver() as hook, httpx.AsyncClient(trust_env=False) as client:
-            with serve(config) as served, stack(folder, served.url, hook.url) as prometheus:
+            with serve(config) as served, stack(folder, served.url, hook.url, chosen.keep) as prometheus:
+                say(f"keep_firing_for is {chosen.keep}; Prometheus is at {prometheus}")
                 await told(Seen(served.url, prometheus, hook, client), chosen.worker)
             for message in hook.got:
                 alerts = [(one["labels"]["alertname"], one["annotations"]["summary"]) for one in message["alerts"]]
