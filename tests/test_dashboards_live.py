@@ -15,8 +15,8 @@ from tools import program
 
 pytestmark = pytest.mark.alone
 
-PATIENCE = 90.0
-"""Seconds; half of them are enough on a machine that is not busy."""
+PATIENCE = 240.0
+"""Seconds; a fifth of them is enough on a machine that is not busy."""
 PAUSE = 0.5
 """Seconds between two rounds of questions: what is asked for must have the machine, too."""
 NOTHING = {
