@@ -34,7 +34,7 @@ class Circumstances:
 
 
 class Docket:
-    """The ledger of one target, its flips and their messages; `settle` raises StoreError and then changes nothing.
+    """The ledger of one target, its flips and their messages; `settle` raises StoreError and then keeps nothing.
 
     `tell` turns a flip, the summaries of what else is wrong, what changed since the baseline and the incident that the
     finding belongs to into messages.
@@ -45,19 +45,22 @@ class Docket:
         self._outbox = outbox
         self._tell = tell
         self._ledger = ledger.Ledger()
+        self._open: tuple[OpenFinding, ...] = ()
 
     @property
     def open(self) -> tuple[OpenFinding, ...]:
-        """What is open now."""
-        return self._ledger.open
+        """What is open now, kept or not: a full disk hides nothing from who looks."""
+        return self._open
 
     async def wake(self) -> None:
         """Take up what the last process left open."""
         self._ledger = ledger.Ledger(await asyncio.to_thread(self._outbox.open_findings, self._target))
+        self._open = self._ledger.open
 
     async def settle(self, judged: Judged, circumstances: Circumstances, at: float) -> None:
         """Keep what opened and closed with its messages; what could not be kept is settled again on the next beat."""
         settled, flips = ledger.settle(self._ledger, judged.findings, judged.keys, at)
+        self._open = settled.open
         drifted = _drifted(settled.open)
         outgoing = [
             replace(message, not_before=circumstances.muted_until or 0.0)

@@ -189,6 +189,15 @@ async def test_nothing_is_known_yet(board: Board, client: httpx.AsyncClient) -> 
     assert [open_finding().finding.summary] == [one["summary"] for one in document["findings"]]
 
 
+@pytest.mark.parametrize("stored", [True, False])
+async def test_a_full_disk_is_told(board: Board, client: httpx.AsyncClient, stored: bool) -> None:  # noqa: FBT001 - a parameter of the cases
+    """That nothing can be stored stands in the status and, in words, on the page."""
+    board.show(replace(beat(), open=()), stored=stored)
+    document, page = await told(client)
+
+    assert (stored, stored) == (document["stored"], "The store cannot be written" not in page)
+
+
 async def test_a_mute_is_told_with_its_end_and_reason(board: Board, client: httpx.AsyncClient, clock: Clock) -> None:
     """While a target is muted, until when and why is told; not any longer, even before the next beat."""
     events = (Event("mute", AT - 60, AT + 5, "a short one"), Event("mute", AT - 30, AT + 10, "driver <update>"))

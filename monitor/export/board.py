@@ -93,6 +93,10 @@ class Board(Collector):
         """Tell whether a target's heart beats: a first beat was shown and none of the last three is missing."""
         return self.looked(target) and self._young(self._beats[target].at, STALE_BEATS * self._periods.beat)
 
+    def stored(self, target: str) -> bool:
+        """Tell whether the last beat could be kept; so it is before the first one."""
+        return self._stored.get(target, True)
+
     def node_alive(self) -> bool:
         """Tell whether any source of the node was looked at lately."""
         return any(self._young(one.at, STALE_BEATS * self._periods.node) for one in self._node)

@@ -26,17 +26,15 @@ def status(board: Board, targets: Sequence[str]) -> Document:
 
 def _verdict(targets: Sequence[Document]) -> str:
     """Say the worst of what is true; "well" only if everything was judged."""
-    if not targets:
-        return "node only"
-    if any(finding["severity"] != "info" for target in targets for finding in target["findings"]):
-        return "findings"
-    if any(not target["alive"] for target in targets):
-        return "no heartbeat"
-    if any(not target["up"] for target in targets):
-        return "waiting"
-    if any(judgement["unjudged"] for target in targets for judgement in target["judgements"]):
-        return "not judged"
-    return "well"
+    said = {
+        "node only": not targets,
+        "findings": any(finding["severity"] != "info" for target in targets for finding in target["findings"]),
+        "no heartbeat": not all(target["alive"] for target in targets),
+        "nothing is stored": not all(target["stored"] for target in targets),
+        "waiting": not all(target["up"] for target in targets),
+        "not judged": any(judgement["unjudged"] for target in targets for judgement in target["judgements"]),
+    }
+    return next((word for word, true in said.items() if true), "well")
 
 
 def _target(board: Board, name: str) -> Document:
@@ -45,6 +43,7 @@ def _target(board: Board, name: str) -> Document:
     return {
         "target": name,
         "alive": board.alive(name),
+        "stored": board.stored(name),
         "up": bool(beat and beat.snapshots and beat.snapshots[0].ok),  # the server's; others stand after it
         "state": beat.state if beat and board.alive(name) else None,
         **_mute(beat, board.now()),
