@@ -13,8 +13,8 @@ OF_PROMETHEUS = {"up": {"job", "instance"}}
 
 _WORDS = {"and", "or", "unless", "offset", "by", "without", "on", "ignoring", "group_left", "group_right", "bool"}
 _FUNCTIONS = {
-    *{"absent", "avg_over_time", "count", "increase", "label_replace", "max", "max_over_time", "min", "min_over_time"},
-    *{"quantile", "quantile_over_time", "rate", "sum", "time", "topk"},
+    *{"abs", "absent", "avg_over_time", "bottomk", "count", "increase", "label_replace", "max", "max_over_time", "min"},
+    *{"min_over_time", "quantile", "quantile_over_time", "rate", "sum", "time", "topk"},
 }
 _SELECTOR = re.compile(r"([a-zA-Z_:][\w:]*)\s*\{([^}]*)\}|([a-zA-Z_:][\w:]*)")
 _MATCHER = re.compile(r"(\w+)\s*(?:=~|!~|!=|=)")

@@ -89,7 +89,7 @@ def test_runbook() -> None:
     """The runbook has one entry for each alert, in the order of the rules, and no other."""
     headings = re.findall(r"^### (\w+)$", (ALERTS / "runbook.md").read_text(), re.MULTILINE)
 
-    assert [rule.name for rule in ALERTING if rule.name.startswith("Monitor")] == headings[:12]
+    assert [rule.name for rule in ALERTING if rule.name.startswith("Monitor")] == headings[:13]
     assert sorted(rule.name for rule in ALERTING) == sorted(headings)
 
 
@@ -160,9 +160,19 @@ def test_inhibition_names_alerts() -> None:
 def test_job_is_found() -> None:
     """The scrape configuration that we ship is of a job that the rules look for."""
     (job,) = re.findall(r"job_name: (\S+)", (ALERTS.parent / "deploy" / "prometheus.yml").read_text())
-    wanted = {one for rule in ALERTING for one in re.findall(r'up\{job=~"([^"]+)"\}', rule.fields["expr"])}
+    wanted = {one for rule in ALERTING for one in re.findall(r'\{job[=!]~"([^"]+)"\}', rule.fields["expr"])}
 
     assert [True] == [bool(re.fullmatch(one, job)) for one in wanted]
+
+
+def test_the_readme_shows_what_is_told() -> None:
+    """The alert of Prometheus that the README shows is one that the unit tests expect, word for word."""
+    readme = " ".join((ALERTS.parent / "README.md").read_text().split())
+    shown = re.search(r"``` summary (vLLM .*?) description (.*?) ```", readme)
+    assert shown
+
+    expected = rf"description: '{re.escape(shown[2])}'\n.*\n +summary: '{re.escape(shown[1])}'\n"
+    assert re.search(expected, TESTS_FILE.read_text())
 
 
 def test_prometheus_takes_the_rules() -> None:

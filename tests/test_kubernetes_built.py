@@ -1,11 +1,13 @@
-"""What kustomize builds of the manifests: these tests need kubectl, and skip without it."""
+"""What kustomize builds of the manifests, and what Prometheus takes: these tests skip without kubectl or promtool."""
 
+import os
 from pathlib import Path
 
 import kubernetes_validate  # type: ignore[import-untyped]
 import pytest
 import yaml
 from manifests import KUBERNETES, NAME, ROOT, Manifest, beside, built, monitor, only, overlay, pod, read
+from tools import checked
 
 from monitor.settings import Settings
 from monitor.settings_source import load
@@ -119,12 +121,46 @@ def test_every_component_of_the_nodes(tmp_path: Path) -> None:
     assert {"privileged": True, "runAsUser": 0, "readOnlyRootFilesystem": True} == monitor(workload)["securityContext"]
 
 
-def test_snippets_of_the_page(tmp_path: Path) -> None:
-    """What docs/kubernetes.md shows as an overlay can be built, and does what is said."""
+def snippet(word: str) -> str:
+    """Give the one piece of YAML in docs/kubernetes.md that has a word."""
     page = (ROOT / "docs" / "kubernetes.md").read_text(encoding="utf-8")
-    (patch,) = [text for text in page.split("```yaml\n")[1:] if "persistentVolumeClaim" in text]
-    objects = built(overlay(tmp_path, KUBERNETES / "example", patches=yaml.safe_load(patch.partition("```")[0])))
+    pieces = [text.partition("```")[0] for text in page.split("```yaml\n")[1:]]
+    (found,) = [piece for piece in pieces if word in piece]
+    return found
+
+
+def test_snippets_of_the_page(tmp_path: Path) -> None:
+    """What docs/kubernetes.md shows as a patch can be built, and does what is said."""
+    patches = yaml.safe_load(snippet("persistentVolumeClaim"))
+    objects = built(overlay(tmp_path, KUBERNETES / "example", patches=patches))
     volumes = {one["name"]: one for one in pod(only("Deployment", objects))["volumes"]}
 
     valid(objects)
     assert {"name": f"{NAME}-data", "persistentVolumeClaim": {"claimName": NAME}} == volumes[f"{NAME}-data"]
+
+
+@pytest.mark.parametrize("resource", ["../base", "../node"])
+def test_overlay_of_the_page(resource: str, tmp_path: Path) -> None:
+    """The overlay of docs/kubernetes.md gives the DaemonSet NVIDIA's GPUs, with the operator and without."""
+    ours = os.path.relpath(KUBERNETES, tmp_path)
+    text = snippet("../node-nvidia").replace("../base", resource).replace("../", f"{ours}/")
+    (tmp_path / "kustomization.yaml").write_text(text, encoding="utf-8")
+    objects = built(tmp_path)
+
+    valid(objects)
+    assert "nvidia" == pod(only("DaemonSet", objects))["runtimeClassName"]
+
+
+def test_prometheus_takes_the_scrape_configuration_of_the_page() -> None:
+    """Prometheus accepts what docs/kubernetes.md gives it, which keeps the ports of the Services, under a known job."""
+    (job,) = yaml.safe_load(snippet("scrape_configs"))["scrape_configs"]
+    services = [only("Service", read(f"{place}/service.yaml")) for place in ("node", "sidecar")]
+    ports = {(one["metadata"]["labels"]["app.kubernetes.io/name"], one["spec"]["ports"][0]["name"]) for one in services}
+    discovery = job.pop("kubernetes_sd_configs")  # Debian's promtool was built without it
+    text = yaml.safe_dump({"scrape_configs": [job]})
+    code, _, wrong = checked(text, "prometheus", "promtool", "check", "config", "/dev/stdin")
+
+    assert (0, "") == (code, wrong)
+    assert [{"role": "endpointslice"}] == discovery
+    assert NAME in job["job_name"]
+    assert {tuple(job["relabel_configs"][0]["regex"].split(";"))} == ports
