@@ -371,6 +371,9 @@ COLLECTOR_LAST_SUCCESS = _metric(
     "target", "collector",
 )  # fmt: skip
 PAGING = _metric("paging", "gauge", "Whether findings page (1), or paging is in shadow (0).")
+PAGES = _metric(
+    "pages_total", "counter", "Troubles that paged; with paging=shadow those that would have.", "target", "paging"
+)
 DELIVERIES = _metric("deliveries_total", "counter", "Messages delivered.", "sink")
 DELIVERY_FAILURES = _metric("delivery_failures_total", "counter", "Delivery attempts that failed.", "sink")
 DELIVERIES_PENDING = _metric("deliveries_pending", "gauge", "Messages in the outbox.", "sink")

@@ -33,6 +33,7 @@ from monitor.web.status import MOST_EVENTS
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8; escaping=underscores"
 PROMETHEUS = "application/openmetrics-text;version=1.0.0;q=0.6,text/plain;version=0.0.4;q=0.5,*/*;q=0.1"
+PERIODS = Periods(15.0, 60.0, 15.0)
 UP = (catalog.VLLM_UP, {"target": "llama"}, 1.0)
 
 
@@ -69,7 +70,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def board(clock: Clock) -> Board:
-    return Board(Periods(15.0, 60.0, 15.0), clock)
+    return Board(PERIODS, clock)
 
 
 @pytest.fixture
@@ -187,6 +188,22 @@ async def test_nothing_is_known_yet(board: Board, client: httpx.AsyncClient) -> 
         board.show_open("llama", (open_finding(),), AT)
 
     assert [open_finding().finding.summary] == [one["summary"] for one in document["findings"]]
+
+
+@pytest.mark.parametrize(("paging", "said"), [(False, True), (True, False)])
+async def test_what_shadow_holds_back_is_counted(clock: Clock, paging: bool, said: bool) -> None:  # noqa: FBT001 - parameters of the cases
+    """Troubles that begin are counted once; in shadow the page says how many there were."""
+    board = Board(PERIODS, clock, paging=paging)
+    board.show_open("llama", (), AT)
+    for open_findings in ((), (open_finding(),), (open_finding(),)):
+        board.show(replace(beat(), open=open_findings), stored=True)
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(create_app(board, ["llama"])), base_url="http://monitor"
+    ) as client:
+        document, page = await told(client)
+
+    assert 1 == document["pages"]
+    assert said is ("it would have paged 1 time for this server" in page)
 
 
 @pytest.mark.parametrize("stored", [True, False])

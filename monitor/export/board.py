@@ -1,6 +1,7 @@
 """The latest Beats as Prometheus sees them: made anew for each scrape, so that what vanished is gone."""
 
 import platform
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -50,7 +51,7 @@ class Board(Collector):
         self.events = Events(self.registry)
         ProcessCollector(registry=self.registry)
         self._periods = periods
-        self._paging = paging
+        self.paging = "on" if paging else "shadow"
         self.now = now
         self._beats: dict[str, Beat] = {}
         self._node: tuple[Snapshot, ...] = ()
@@ -58,12 +59,14 @@ class Board(Collector):
         self._succeeded: dict[tuple[str, str], float] = {}
         self._looked: dict[tuple[str, str], float] = {}
         self._stored: dict[str, bool] = {}
+        self._pages = Counter[str]()
         self._pending: Mapping[str, int] = {}
         self._lag: float | None = None
         self.registry.register(self)
 
     def show(self, beat: Beat, *, stored: bool) -> None:
         """Replace a target's last beat."""
+        self._pages[beat.target] += len(_paging(beat) - _paging(self._beats.get(beat.target)))
         self._beats[beat.target] = beat
         self._stored[beat.target] = stored
         self._note_looks(beat.target, beat.snapshots)
@@ -92,6 +95,10 @@ class Board(Collector):
     def alive(self, target: str) -> bool:
         """Tell whether a target's heart beats: a first beat was shown and none of the last three is missing."""
         return self.looked(target) and self._young(self._beats[target].at, STALE_BEATS * self._periods.beat)
+
+    def pages(self, target: str) -> int:
+        """Count the troubles that paged since this process started, or in shadow would have."""
+        return self._pages[target]
 
     def stored(self, target: str) -> bool:
         """Tell whether the last beat could be kept; so it is before the first one."""
@@ -160,7 +167,7 @@ class Board(Collector):
 
     def _self_points(self) -> Points:
         yield catalog.BUILD_INFO, {"version": version("vllm-monitor"), "python": platform.python_version()}, 1.0
-        yield catalog.PAGING, {}, float(self._paging)
+        yield catalog.PAGING, {}, float(self.paging == "on")
         if self._lag is not None:
             yield catalog.LOOP_LAG, {}, self._lag
         for sink, count in self._pending.items():
@@ -171,6 +178,7 @@ class Board(Collector):
         yield from finding_points(beat)
         if not beat.snapshots:
             return
+        yield catalog.PAGES, {"target": beat.target, "paging": self.paging}, float(self._pages[beat.target])
         yield catalog.HEARTBEAT_AT, {"target": beat.target}, beat.at + beat.took
         yield catalog.STORE_SUCCESS, {"target": beat.target}, float(self._stored[beat.target])
         if self._young(beat.at, STALE_BEATS * self._periods.beat):
@@ -195,6 +203,11 @@ class Board(Collector):
                 (catalog.CANARY_WARM_RATIO, probe.warm_ratio),
             )
             yield from ((name, pairs, value) for name, value in values if value is not None)
+
+
+def _paging(beat: Beat | None) -> set[str]:
+    """Name the troubles that page: findings of one group are one."""
+    return {entry.finding.group for entry in beat.open if entry.finding.severity != "info"} if beat else set()
 
 
 def _family(sample: str) -> catalog.Metric:

@@ -19,6 +19,7 @@ def status(board: Board, targets: Sequence[str]) -> Document:
         "at": board.now(),
         "at_utc": utc(board.now()),
         "verdict": _verdict(each),
+        "paging": board.paging,
         "targets": each,
         "node": [_look(snapshot) for snapshot in board.node()],
     }
@@ -44,6 +45,7 @@ def _target(board: Board, name: str) -> Document:
         "target": name,
         "alive": board.alive(name),
         "stored": board.stored(name),
+        "pages": board.pages(name),
         "up": bool(beat and beat.snapshots and beat.snapshots[0].ok),  # the server's; others stand after it
         "state": beat.state if beat and board.alive(name) else None,
         **_mute(beat, board.now()),
