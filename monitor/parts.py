@@ -55,6 +55,16 @@ def client(target: Target) -> httpx.AsyncClient:
     return httpx.AsyncClient(base_url=target.url, headers=headers, timeout=10.0, trust_env=False, transport=transport)
 
 
+def fault(target: Target) -> str:
+    """Say why a server cannot be asked with these settings, and what to do; empty if it can. Nothing is sent."""
+    try:
+        target.key()
+        _tls(target)
+    except SettingsError as error:
+        return str(error)
+    return ""
+
+
 def _tls(target: Target) -> ssl.SSLContext:
     tls = httpx.create_ssl_context(trust_env=False)
     tls.load_default_certs()

@@ -18,7 +18,7 @@ from anyio import to_thread
 from commands import TUNED, Cli, node
 from examples import baseline, probe
 from processes import MONITOR, environment
-from routes import answer, listening
+from routes import GOOD, answer, listening
 
 from monitor import catalog
 from monitor.alert.message import utc
@@ -256,7 +256,7 @@ def test_canary_without_a_model(cli: Cli) -> None:
     """When nobody names a model, what to set is told."""
     turn(cli.url, models_status=503)
     text = cli.refused("canary", code=1)
-    assert f"{cli.url}/v1/models names no model: HTTP 503; else set model for this target" == text
+    assert f"{cli.url}/v1/models names no model (HTTP 503); set model to the name of one that it serves" == text
 
     assert "ok" == cli.json("canary", "--requests", "1", "--model", "tiny")["probes"][0]["outcome"]
 
@@ -649,7 +649,7 @@ def test_check_without_a_baseline(cli: Cli) -> None:
     assert ["tiny: 0 findings (no baseline)", "  short TTFT: no baseline", "  short TPOT: no baseline"] == lines
 
     text = cli.refused("check", "--require-baseline")
-    assert "no baseline for tiny: capture one with monitor baseline capture" == text
+    assert "tiny: no baseline: capture one with monitor baseline capture" == text
 
 
 def test_check_of_another_model(cli: Cli, captured: tuple[Any, Baseline]) -> None:
@@ -739,6 +739,31 @@ def test_check_of_several_targets(cli: Cli) -> None:
     document = cli.json("check", "--requests", "1", "--target", cli.url, "--target", DEAD, code=1)
 
     assert [("tiny", 0), ("127.0.0.1:9", 1)] == [(one["target"], len(one["findings"])) for one in document["targets"]]
+
+
+async def test_check_of_targets_that_cannot_be_checked(cli: Cli) -> None:
+    """Each of them is one line with its name, the others are checked; a mistake of ours outweighs all else."""
+    prometheus = {"/metrics": answer(b"up 1\n"), "/version": GOOD["/version"]}
+    nameless = {**GOOD, "/v1/models": answer(b'{"data":[]}', kind="application/json")}
+    run = partial(cli.run, "check", "--requests", "1", "--json")
+    async with listening(prometheus) as other, listening(nameless) as server:
+        env = {"MONITOR_TARGET__OTHER__URL": f"http://{other}", "MONITOR_TARGET__NAMELESS__URL": f"http://{server}"}
+        theirs = await to_thread.run_sync(partial(run, code=1, env=env))
+        env["MONITOR_TARGET__TINY__API_KEY_FILE"] = "/nowhere/key"
+        ours = await to_thread.run_sync(partial(run, code=2, env=env))
+        alone = await to_thread.run_sync(partial(cli.refused, "check", "--target", f"http://{other}"))
+
+    another = f"http://{other} answers, but is no vLLM (no vLLM metrics, /v1/models: HTTP 404); correct the url"
+    unnamed = f"http://{server}/v1/models names no model (not told); set model to the name of one that it serves"
+    lines = [f"monitor: nameless: {unnamed}", f"monitor: other: {another}"]
+    assert lines == sorted(theirs.stderr.splitlines())
+    assert ["tiny"] == [one["target"] for one in json.loads(theirs.stdout)["targets"]]
+    *same, key = sorted(ours.stderr.splitlines())
+    assert lines == same
+    assert key.startswith("monitor: tiny: api_key_file /nowhere/key: ")
+    document = json.loads(ours.stdout)
+    assert ([], 3) == (document["targets"], len(document["unchecked"]))
+    assert f"{other}: {another}" == alone
 
 
 def told(cli: Cli, url: str = "http://elsewhere:8000") -> list[Event]:

@@ -60,6 +60,16 @@ async def test_no_metrics(tmp_path: Path) -> None:
     assert "start vLLM without --disable-log-stats" == found["target llama metrics"].add
 
 
+async def test_another_program(tmp_path: Path) -> None:
+    """A program that is no vLLM, though it tells a version and metrics, is told as that and nothing else."""
+    async with listening({"/metrics": answer(b"prometheus_ready 1\n"), "/version": GOOD["/version"]}) as host:
+        found = await checks(settings(tmp_path, f"http://{host}"))
+
+    says = f"http://{host} answers, but is no vLLM (no vLLM metrics, /v1/models: HTTP 404)"
+    assert Check("target llama", works=False, says=says, add="correct the url") == found["target llama"]
+    assert not {"target llama metrics", "target llama model"} & found.keys()
+
+
 async def test_a_kept_contract(tmp_path: Path) -> None:
     """A server that shows all that its version must is said to; without metrics nobody can say."""
     async with simulated() as server:

@@ -14,11 +14,12 @@ from routes import answer, listening
 
 from monitor.cli.app import app
 from monitor.doctor import Check, here
-from monitor.doctor.here import Machine
+from monitor.doctor.here import Machine, Stored
 from monitor.settings import Alert, Settings, Sink, StoreSettings, Target, Tuning
 from monitor.store.outbox import Outgoing
 from monitor.store.store import Store
 
+GOOD_STORE = Check("store", works=True, says="in memory")
 GOOD = Machine(contained=False, docker=False, descriptors=1024, now=AT)
 
 
@@ -183,14 +184,31 @@ def test_sinks(tmp_path: Path) -> None:
     chosen = settings(file)
     store = Store(f"sqlite:///{file}")
     store.outbox.settle("llama", (), (Outgoing("team", {"text": "x"}, shadow=False),), AT)
-    fresh = here.sinks(chosen, here.store(chosen, AT).failed)
+    fresh = here.sinks(chosen, here.store(chosen, AT))
     store.outbox.failed(1, "HTTP 500")
-    failing = here.sinks(chosen, here.store(chosen, AT).failed)
+    failing = here.sinks(chosen, here.store(chosen, AT))
+    store.outbox.delivered(1, AT)
+    stored = here.store(chosen, AT)
     store.close()
 
-    assert [Check("sink team", True, "log: no message to it failed")] == fresh
+    untried = "log: not tried yet: no message was sent to it, as far as is stored"
+    assert [Check("sink team", None, untried)] == fresh
     assert [(False, "log: 1 messages could not be delivered yet")] == [(one.works, one.says) for one in failing]
-    assert ['set [alert] paging = "on"'] == [one.add for one in here.sinks(settings(file, paging="shadow"), {})]
+    assert [Check("sink team", True, "log: it took messages, and none failed since")] == here.sinks(chosen, stored)
+    assert ['set [alert] paging = "on"'] == [one.add for one in here.sinks(settings(file, paging="shadow"), stored)]
+
+
+def test_a_sink_that_took_nothing(tmp_path: Path) -> None:
+    """What was overtaken, or only recorded in shadow, was not taken by anybody."""
+    store = Store(f"sqlite:///{tmp_path / 'm.db'}")
+    store.outbox.settle("llama", (), (Outgoing("shadow", {"text": "x"}, shadow=True),), AT)
+    store.outbox.delivered(1, AT)
+    for text in ("first", "second"):
+        store.outbox.settle("llama", (), (Outgoing("team", {"key": "k", "text": text}, shadow=False),), AT)
+    took = store.outbox.took()
+    store.close()
+
+    assert frozenset() == took
 
 
 def test_a_sink_that_cannot_be_used(tmp_path: Path) -> None:
@@ -198,9 +216,29 @@ def test_a_sink_that_cannot_be_used(tmp_path: Path) -> None:
     hook = Sink(kind="webhook", url=SecretStr("https://hooks.example/"), secret_file=str(tmp_path / "none"))
     chosen = settings(tmp_path / "m.db").model_copy(update={"alert": Alert(sink={"team": hook})})
 
-    (check,) = here.sinks(chosen, {})
+    (check,) = here.sinks(chosen, Stored(GOOD_STORE))
 
     assert ("sink team", False, "correct the path or its rights") == (check.name, check.works, check.add)
+
+
+@pytest.mark.parametrize(
+    ("namespace", "marks", "contained"),
+    [
+        ("pid:[4026532201]", True, True),
+        ("pid:[4026532201]", False, False),
+        ("pid:[4026531836]", True, False),
+        (None, True, True),
+    ],
+)
+def test_a_container(tmp_path: Path, namespace: str | None, marks: bool, contained: bool) -> None:  # noqa: FBT001 - parameters of the cases
+    """A container has its marks and processes of its own; a machine that was made of an image has the marks alone."""
+    link, mark = tmp_path / "pid", tmp_path / ".dockerenv"
+    if namespace:
+        link.symlink_to(namespace)
+    if marks:
+        mark.touch()
+
+    assert contained == here.is_contained(link, [str(mark)])
 
 
 def test_here() -> None:

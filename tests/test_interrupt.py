@@ -19,7 +19,7 @@ from routes import CHAT, GOOD, listening, silent
 from monitor.store.store import Store
 
 INTERRUPTED = 130
-"""The exit code of every command but `serve`, which is asked to end by Ctrl-C rather than cut short."""
+"""The exit code of every command but `serve` and `demo`, which Ctrl-C asks to end rather than cuts short."""
 PATIENCE = 20
 """Seconds within which a command must have ended."""
 SERVE = "serve --web.listen-address 127.0.0.1:0"
@@ -126,9 +126,11 @@ async def test_demo(act: str, tmp_path: Path) -> None:
         said = await until(process.stdout, act)
         folders = inside(tmp_path)
         ended = await interrupted(process)
+        bye = await until(process.stdout, "nothing of it is left")
     ports = {int(port) for port in re.findall(r"http://127\.0\.0\.1:(\d+)", said)}
 
-    assert (INTERRUPTED, []) == ended
+    assert (0, []) == ended
+    assert bye.endswith("The demo has ended, and nothing of it is left.\n")
     assert (1, []) == (len(folders), inside(tmp_path))
     assert ports
     assert {False} == {answers(port) for port in ports}

@@ -107,7 +107,7 @@ def test_addresses_of_every_namespace(container: Node, ip: str) -> None:
 
 
 def test_what_cannot_be_told_is_no_proof(container: Node, tmp_path: Path) -> None:
-    """Without an address, or with tables that are hidden or too long to be read whole, a server counts as before."""
+    """With no host to ask for, or tables that are hidden or too long to be read whole, a server counts as before."""
     trie = tmp_path / "proc/net1/fib_trie"
     unresolved = found(container)
     put(trie, trie.read_text() + " " * LARGEST)
@@ -178,6 +178,22 @@ def test_a_container_that_comes_back(container: Node, tmp_path: Path) -> None:
     said.pop(0)
 
     assert ("10", None, "20") == (began, stopped, pid(watch))
+
+
+@pytest.mark.usefixtures("container")
+def test_a_name_that_never_resolved(tmp_path: Path) -> None:
+    """A server whose name stands for nothing cannot be reached: no process is its, whatever runs here."""
+    watch = Watch(tmp_path / "proc", tmp_path, Address(8000, host="vllm"), lambda _: ips())
+    _, facts = watch.look(1.0)
+
+    why = "vllm does not resolve here, so which process serves it cannot be told"
+    assert (Fact("process.pid", None, "/proc", why),) == facts
+
+
+@pytest.mark.usefixtures("container")
+def test_what_needs_no_name(tmp_path: Path) -> None:
+    """Where no host tells whose namespace it is, nothing need resolve."""
+    assert "10" == pid(Watch(tmp_path / "proc", tmp_path, Address(8000), lambda _: ips()))
 
 
 def pid(watch: Watch) -> str | None:

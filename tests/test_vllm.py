@@ -228,7 +228,7 @@ async def test_unfiltered_server_is_read_whole() -> None:
 
 async def test_log_stats_disabled_is_told() -> None:
     """A server without vLLM metrics is up, and a fact says in words why there are none; it breaks no contract."""
-    async with server(text_of(SILENT), version=VERSION) as client:
+    async with server(text_of(SILENT), version=VERSION, v1_models=MODELS) as client:
         found, facts = await vllm.look(client, 0.0)
 
     missing = next(fact for fact in facts if fact.name == catalog.VLLM_METRICS)
@@ -240,7 +240,7 @@ async def test_log_stats_disabled_is_told() -> None:
 
 async def test_an_empty_exposition_has_two_reasons() -> None:
     """Where there is nothing at all, not even of the process, the folder of several processes may be to blame."""
-    async with server("\n", version=VERSION) as client:
+    async with server("\n", version=VERSION, v1_models=MODELS) as client:
         _, facts = await vllm.look(client, 0.0)
 
     missing = next(fact for fact in facts if fact.name == catalog.VLLM_METRICS)
@@ -322,6 +322,33 @@ async def test_what_is_no_vllm_is_told(answer: httpx.Response, words: str) -> No
     async with httpx.AsyncClient(transport=httpx.MockTransport(handler), base_url="http://x") as client:
         with pytest.raises(LookError, match=re.escape(words)):
             await vllm.look(client, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("models", "why"),
+    [
+        (httpx.Response(404), "HTTP 404"),
+        (httpx.Response(200, text="<html>"), "not JSON"),
+        (httpx.Response(200, text="[]"), "not a JSON object"),
+    ],
+)
+async def test_a_version_alone_makes_no_vllm(models: httpx.Response, why: str) -> None:
+    """What tells a version, as a Prometheus does, and has neither metrics nor models of vLLM's is none."""
+    async with server("up 1\n", version=VERSION, v1_models=models) as client:
+        with pytest.raises(LookError) as caught:
+            await vllm.look(client, 0.0)
+
+    words = f"answers, but is no vLLM (no vLLM metrics, /v1/models: {why}); correct the url"
+    assert f"http://vllm:8000 {words}" == str(caught.value)
+
+
+@pytest.mark.parametrize("status", [401, 403, 500, 503])
+async def test_models_that_are_withheld_are_no_proof(status: int) -> None:
+    """A server without metrics that wants a key for its models, or fails, may be a vLLM."""
+    async with server(text_of(SILENT), version=VERSION, v1_models=httpx.Response(status)) as client:
+        found, _ = await vllm.look(client, 0.0)
+
+    assert by_name(found)[catalog.VLLM_UP, ""] == 1.0
 
 
 async def test_the_path_of_the_api_is_left_off() -> None:

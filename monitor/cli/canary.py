@@ -80,9 +80,9 @@ def introduce(bird: Canary, snapshot: Snapshot, target: Target) -> str:
         raise LookError(snapshot.error)
     model = target.model or known[catalog.MODEL].value
     if not model:
-        raise LookError(
-            f"{target.shown}/v1/models names no model: {known[catalog.MODEL].why}; else set model for this target"
-        )
+        why = known[catalog.MODEL].why
+        said = f": {why}" if "api_key_file" in why else f" ({why}); set model to the name of one that it serves"
+        raise LookError(f"{target.shown}/v1/models names no model{said}")
     bird.serves(Server(model, known[catalog.VERSION].value or ""))
     return model
 

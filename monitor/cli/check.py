@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -22,14 +23,16 @@ from monitor.cli.options import (
     targets_option,
 )
 from monitor.cli.tuning import known
+from monitor.collect.fetch import LookError
+from monitor.collect.vllm.look import ANOTHER
 from monitor.detect.strata import title
 from monitor.incident import incidents
 from monitor.model import SEVERITIES, Finding, Judgement, OpenFinding, Probe, Snapshot
 from monitor.parts import canary as make_canary
-from monitor.parts import client
+from monitor.parts import client, fault
 from monitor.script.shell import plain
 from monitor.serve import pulse
-from monitor.settings import Settings, SettingsError, Target
+from monitor.settings import Settings, Target
 from monitor.survey import Survey, surveys
 from monitor.tuning.report import Known
 
@@ -52,6 +55,15 @@ class Result:
     findings: tuple[Finding, ...]
     judgements: tuple[Judgement, ...]
     accepted: tuple[dict[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Unchecked:
+    """A target that could not be checked, and why; `ours` says that it is not the server's fault."""
+
+    target: str
+    error: str
+    ours: bool
 
 
 @click.command(
@@ -87,27 +99,56 @@ def check(  # one parameter per option
     chosen = some_target(settings(file, urls))
     with open_store(chosen) as store:
         remembered = {name: known(store, chosen, name) for name in chosen.target}
-    missing = [name for name, one in remembered.items() if one.baseline is None]
-    if require_baseline and missing:
-        raise SettingsError(f"no baseline for {', '.join(missing)}: capture one with monitor baseline capture")
-    results = asyncio.run(_check_all(chosen, remembered, requests))
+    unusable = list(_unusable(chosen, remembered, require_baseline=require_baseline))
+    left = {name: one for name, one in chosen.target.items() if name not in {bad.target for bad in unusable}}
+    tried = asyncio.run(_check_all(chosen.model_copy(update={"target": left}), remembered, requests))
+    results = [one for one in tried if isinstance(one, Result)]
+    unchecked = [*unusable, *(one for one in tried if isinstance(one, Unchecked))]
     if as_json:
-        print_json({"targets": [asdict(result) for result in results]})
+        failed = [{"target": one.target, "error": one.error} for one in unchecked]
+        print_json({"targets": [asdict(result) for result in results], "unchecked": failed})
     else:
         for result in results:
             _print_result(result)
-    grave = SEVERITIES[SEVERITIES.index(fail_on) :]
-    if any(finding.severity in grave for result in results for finding in result.findings):
-        raise SystemExit(1)
+    for bad in unchecked:
+        click.echo(f"monitor: {bad.target}: {bad.error}", err=True)
+    raise SystemExit(_code(results, unchecked, SEVERITIES[SEVERITIES.index(fail_on) :]))
 
 
-async def _check_all(chosen: Settings, remembered: dict[str, Known], requests: int) -> list[Result]:
+def _unusable(chosen: Settings, remembered: dict[str, Known], *, require_baseline: bool) -> Iterator[Unchecked]:
+    """Give the targets that need not be tried."""
+    for name, target in chosen.target.items():
+        if why := fault(target):
+            yield Unchecked(name, why, ours=True)
+        elif require_baseline and remembered[name].baseline is None:
+            yield Unchecked(name, "no baseline: capture one with monitor baseline capture", ours=True)
+
+
+def _code(results: Sequence[Result], unchecked: Sequence[Unchecked], grave: Sequence[str]) -> int:
+    """Give the exit code: what is our own fault, or left nothing to judge, outweighs what was found."""
+    if not results or any(one.ours for one in unchecked):
+        return 2
+    found = any(finding.severity in grave for result in results for finding in result.findings)
+    return 1 if found or unchecked else 0
+
+
+async def _check_all(chosen: Settings, remembered: dict[str, Known], requests: int) -> list[Result | Unchecked]:
     seen = await surveys(chosen, LIMIT)
-    return [await _check(chosen, survey, remembered[survey.target], requests) for survey in seen]
+    return [await _try(chosen, survey, remembered[survey.target], requests) for survey in seen]
+
+
+async def _try(chosen: Settings, survey: Survey, remembered: Known, requests: int) -> Result | Unchecked:
+    """Check one target; what stands in the way of that is told of it alone."""
+    try:
+        return await _check(chosen, survey, remembered, requests)
+    except LookError as error:
+        return Unchecked(survey.target, str(error), ours=False)
 
 
 async def _check(chosen: Settings, survey: Survey, remembered: Known, requests: int) -> Result:
     name, snapshot, baseline = survey.target, survey.server[0], remembered.baseline
+    if ANOTHER in snapshot.error:
+        raise LookError(snapshot.error)
     probes: tuple[Probe, ...] = ()
     model = ""
     if snapshot.ok:

@@ -1,5 +1,6 @@
 """`config` and `metrics`: what is set, and what is exported."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,12 @@ from monitor.detect import budget
 from monitor.detect.calibrate import MONTH
 from monitor.detect.strata import metrics as metrics_of
 from monitor.detect.strata import title
+from monitor.parts import fault
 from monitor.rules.load import load
-from monitor.settings import Settings
+from monitor.settings import Settings, SettingsError
+from monitor.sinks import sinks
+from monitor.store.engine import unopened
+from monitor.store.schema import StoreError
 
 
 @click.group(
@@ -42,8 +47,25 @@ def config(ctx: click.Context, file: Path | None, urls: tuple[str, ...], as_json
 @config_option
 @click.pass_context
 def check(ctx: click.Context, file: Path | None) -> None:
-    load(settings(file or ctx.obj).tuning)
+    if wrong := list(_wrong(settings(file or ctx.obj))):
+        raise SettingsError("\n".join(wrong))
     click.echo("settings ok")
+
+
+def _wrong(chosen: Settings) -> Iterator[str]:
+    """Give what `serve` would refuse for what is there beside the settings, a line each; nothing is asked or made."""
+    for name, target in chosen.target.items():
+        if why := fault(target):
+            yield f"target.{name}: {why}"
+    for refuse in (
+        lambda: load(chosen.tuning),
+        lambda: sinks(chosen),
+        lambda: unopened(chosen.store.url.get_secret_value()),
+    ):
+        try:
+            refuse()
+        except (SettingsError, StoreError) as error:
+            yield str(error)
 
 
 def _budget(chosen: Settings) -> str:

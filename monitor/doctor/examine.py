@@ -23,7 +23,7 @@ async def examine(settings: Settings, address: str = ADDRESS, machine: Machine |
     yield here.descriptors(where.descriptors)
     yield here.rules(settings)
     yield await here.web(address)
-    for check in (*here.docker_socket(where), *here.sinks(settings, stored.failed)):
+    for check in (*here.docker_socket(where), *here.sinks(settings, stored)):
         yield check
     for name, target in settings.target.items():
         async for check in _target(settings, f"target {name}", target, contained=where.contained):

@@ -5,7 +5,8 @@ import math
 import resource
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -29,6 +30,9 @@ FEW_DESCRIPTORS = 256
 FIRST_DAY = 1_767_225_600.0
 """The first of January 2026: a clock that says less was never set."""
 SLACK = 60.0
+OWN_NAMESPACE = Path("/proc/self/ns/pid")
+OF_THE_HOST = "pid:[4026531836]"
+"""The namespace of the host's own processes, which the kernel always numbers so."""
 CONTAINER_MARKS = ("/.dockerenv", "/run/.containerenv", "/var/run/secrets/kubernetes.io")
 DOCKER_SOCKET = Path("/var/run/docker.sock")
 
@@ -45,22 +49,34 @@ class Machine:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """The store, as far as it could be used: whether it knows of the future, and messages that failed, by sink."""
+    """The store, as far as it could be used: whether it knows of the future, and how messages to the sinks fared.
+
+    `failed` counts by sink those that could not be delivered yet; `took` are the sinks that took one.
+    """
 
     check: Check
     future: bool = False
     failed: Mapping[str, int] = field(default_factory=dict)
+    took: frozenset[str] = frozenset()
 
 
 def machine() -> Machine:
     """See where we are."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return Machine(
-        contained=any(Path(mark).exists() for mark in CONTAINER_MARKS),
+        contained=is_contained(OWN_NAMESPACE, CONTAINER_MARKS),
         docker=DOCKER_SOCKET.exists(),
         descriptors=math.inf if soft == resource.RLIM_INFINITY else soft,
         now=time.time(),
     )
+
+
+def is_contained(namespace: Path, marks: Iterable[str]) -> bool:
+    """Tell whether we are in a container; a machine that was made of an image has its marks, too."""
+    with suppress(OSError):
+        if str(namespace.readlink()) == OF_THE_HOST:
+            return False
+    return any(Path(mark).exists() for mark in marks)
 
 
 def store(settings: Settings, now: float) -> Stored:
@@ -88,7 +104,7 @@ def _read(opened: Store, settings: Settings, now: float) -> Stored:
         check = Check("store", works=False, says=f"{where}: only {free >> 20} MiB free", add="free some disk space")
     else:
         check = Check("store", works=True, says=f"{where or 'in memory'}, {count} baselines")
-    return Stored(check, future, failed)
+    return Stored(check, future, failed, opened.outbox.took())
 
 
 def clock(now: float, *, future: bool) -> Check:
@@ -148,14 +164,14 @@ def docker_socket(here: Machine) -> list[Check]:
     return [Check("docker", None, says, "take it away: who can write to it is root on the host")]
 
 
-def sinks(settings: Settings, failed: Mapping[str, int]) -> list[Check]:
+def sinks(settings: Settings, stored: Stored) -> list[Check]:
     """Say what is told of findings to whom, by what is set and stored: nothing is sent to find out."""
     silent = settings.alert.paging == "shadow"
-    return [_sink(f"sink {name}", one, failed.get(name, 0), silent) for name, one in settings.alert.sink.items()]
+    return [_sink(name, one, stored, silent=silent) for name, one in settings.alert.sink.items()]
 
 
-def _sink(name: str, sink: Sink, failed: int, silent: bool) -> Check:  # noqa: FBT001 - as the settings say it
-    kind = sink.kind
+def _sink(own: str, sink: Sink, stored: Stored, *, silent: bool) -> Check:
+    name, kind, failed = f"sink {own}", sink.kind, stored.failed.get(own)
     try:
         options(sink)
     except SettingsError as error:
@@ -166,4 +182,6 @@ def _sink(name: str, sink: Sink, failed: int, silent: bool) -> Check:  # noqa: F
     if silent:
         says = f"{kind}: paging is in shadow, so that it is told nothing"
         return Check(name, works=None, says=says, add='set [alert] paging = "on"')
-    return Check(name, works=True, says=f"{kind}: no message to it failed")
+    if own in stored.took:
+        return Check(name, works=True, says=f"{kind}: it took messages, and none failed since")
+    return Check(name, works=None, says=f"{kind}: not tried yet: no message was sent to it, as far as is stored")

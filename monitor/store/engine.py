@@ -44,10 +44,19 @@ def connect(url: str) -> Engine:
     Raises:
         StoreError: it cannot be opened, is no database, or is not ours; nothing in it was changed.
     """
-    url = url or default_url(os.environ, os.getuid())
+    engine = unopened(url)
     try:
-        parsed = make_url(url)
-        engine = create_engine(parsed)
+        _open(engine)
+    except (SQLAlchemyError, sqlite3.Error, OSError, StoreError) as error:
+        engine.dispose()
+        raise StoreError(f"store {_shown(engine)} cannot be used: {reason(error)}") from None
+    return engine
+
+
+def unopened(url: str) -> Engine:
+    """Read what a URL means, and touch nothing; raises StoreError if it means nothing, or its driver is not here."""
+    try:
+        return create_engine(make_url(url or default_url(os.environ, os.getuid())))
     except ImportError as error:
         advice = "install that driver, or set another [store] url"
         raise StoreError(f"[store] url is not usable: {error}; {advice}") from None
@@ -56,12 +65,6 @@ def connect(url: str) -> Engine:
         raise StoreError(f"[store] url is not usable: {error}; {advice}") from None
     except ValueError:  # its text may be a part of the password
         raise StoreError("[store] url is not usable: its port is not a number") from None
-    try:
-        _open(engine)
-    except (SQLAlchemyError, sqlite3.Error, OSError, StoreError) as error:
-        engine.dispose()
-        raise StoreError(f"store {_shown(engine)} cannot be used: {reason(error)}") from None
-    return engine
 
 
 @contextmanager

@@ -82,6 +82,12 @@ class Outbox:
         with transaction(self._engine) as connection:
             return {row.sink: row.size for row in connection.execute(query)}
 
+    def took(self) -> frozenset[str]:
+        """Name the sinks that took a message."""
+        taken = DELIVERY.c.delivered_at.is_not(None) & (DELIVERY.c.error == "") & DELIVERY.c.shadow.is_(False)
+        with transaction(self._engine) as connection:
+            return frozenset(connection.execute(select(DELIVERY.c.sink).where(taken).distinct()).scalars())
+
     def delivered(self, delivery: int, at: float) -> None:
         """Mark a message as delivered."""
         self._mark(delivery, delivered_at=at, error="")

@@ -53,12 +53,18 @@ class Watch:
         here = proc(*self._roots)
         self._ips = self._resolve(self._address.host) or self._ips  # a container that is stopped loses its name
         try:
+            self._refuse_nameless()
             known = self._server and again(here, self._server, self._ips)
             self._server = server = known or find(here, self._address, self._ips)
             self._seen = _readings(here, server, at), tuple(_facts(here, server))
         except LookError as error:
             self._server, self._seen = None, ((), (Fact(catalog.PROCESS_PID, None, "/proc", str(error)),))
         return self._seen
+
+    def _refuse_nameless(self) -> None:
+        """Raise LookError for a name that never resolved: its server cannot be reached, so any found is another's."""
+        if self._address.host and not self._ips:
+            raise LookError(f"{self._address.host} does not resolve here, so which process serves it cannot be told")
 
 
 def _readings(here: Proc, server: Server, at: float) -> tuple[Reading, ...]:

@@ -43,6 +43,10 @@ DEAD = {HTTPStatus.INTERNAL_SERVER_ERROR, HTTPStatus.SERVICE_UNAVAILABLE}
 DENIED = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
 KEY_REFUSED = "the key is refused; correct api_key_file"
 NO_VLLM = "is this a vLLM server?"
+ANOTHER = "answers, but is no vLLM"
+"""How the error of a look begins, behind the address, where another program was found."""
+NO_MODELS = {"HTTP 404", "not JSON", "not a JSON object"}
+"""Why /v1/models told nothing, where that is no vLLM's answer: one that wants a key, or fails, may be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,12 +107,15 @@ class Server:
         if version.value is None and not _is_vllm(page.samples):
             raise LookError(f"{client.base_url} answers, but has neither vLLM metrics nor /version; {NO_VLLM}")
         told, exposed = version.value or "", page.exposed()
+        models, why = await _json(client, MODELS)
+        if why in NO_MODELS and not contract.has_metrics(exposed):
+            raise LookError(f"{client.base_url} {ANOTHER} (no vLLM metrics, {MODELS}: {why}); correct the url")
         readings = figures.readings(page.samples, told, at)
         start = next((one.value for one in readings if one.metric == catalog.VLLM_START), None)
         missing = tuple(one.ours for one in contract.absent(told, exposed))
         facts = (
             version,
-            *model_facts(*await _json(client, MODELS)),
+            *model_facts(models, why),
             *config_facts(page.samples, told, exposed),
             *await agreed.get((told, start, missing), at, partial(_agreed, client, page, told, exposed)),
             *await settings.get((told, start), at, partial(_settings, client, self._patience)),
