@@ -1,8 +1,8 @@
 """The dashboards as Grafana reads them: their panels, and every query they ask, with the variables filled in."""
 
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,8 @@ FILLED = {
     **dict.fromkeys(("$instance", "$target", "$profile", "$model"), ".+"),
 }
 """What the variables stand for where everything is chosen and scrapes come once a second."""
+FOREIGN = {"$__rate_interval": "1m", "$__range": "5m"}
+"""What they stand for in a Prometheus that scrapes as seldom as is usual."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,24 +36,25 @@ def panels(board: str) -> list[dict[str, Any]]:
     return [panel for panel in BOARDS[board]["panels"] if panel["type"] != "row"]
 
 
-def asked() -> list[Asked]:
-    """Give every query of every dashboard, panels' first."""
-    return [one for board in BOARDS for one in _asked(board)]
+def asked(*, foreign: bool = False) -> list[Asked]:
+    """Give every query of every dashboard, panels' first; `foreign` for a Prometheus that is not the tests' own."""
+    filled = {**FILLED, **FOREIGN} if foreign else FILLED
+    return [replace(one, expr=_filled(one.expr, filled)) for board in BOARDS for one in _asked(board)]
 
 
 def _asked(board: str) -> Iterator[Asked]:
     for panel in panels(board):
         for target in panel["targets"]:
-            yield Asked(board, f"{panel['title']} {target['refId']}", _filled(target["expr"]))
+            yield Asked(board, f"{panel['title']} {target['refId']}", target["expr"])
     for annotation in BOARDS[board]["annotations"]["list"]:
-        yield Asked(board, annotation["name"], _filled(annotation["expr"]))
+        yield Asked(board, annotation["name"], annotation["expr"])
     for variable in BOARDS[board]["templating"]["list"]:
         if variable["type"] == "query":
             selector = variable["query"]["query"].removeprefix("label_values(").rpartition(",")[0]
-            yield Asked(board, f"${variable['name']}", _filled(selector))
+            yield Asked(board, f"${variable['name']}", selector)
 
 
-def _filled(expr: str) -> str:
-    for name, value in FILLED.items():
+def _filled(expr: str, filled: Mapping[str, str]) -> str:
+    for name, value in filled.items():
         expr = expr.replace(name, value)
     return expr

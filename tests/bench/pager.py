@@ -50,8 +50,11 @@ scrape_configs:
   - job_name: vllm-monitor
     static_configs: [{{targets: ["{monitor}"]}}]
 """
-EXAMPLE = "http://localhost:9095/alerts"
-"""Where alertmanager.yml sends to, until somebody writes his own receiver there."""
+UNFILLED = """\
+    # webhook_configs:
+    #   - url: https://example.org/alerts
+"""
+"""Where alertmanager.yml asks for a receiver: without one it tells nobody."""
 KEPT = "keep_firing_for: 15m"
 PATIENCE = 2400.0
 """Seconds until what is waited for is given up."""
@@ -112,7 +115,9 @@ def stack(folder: Path, monitor: str, hook: str, keep: str) -> Iterator[str]:
     rules = folder / "monitor.rules.yml"
     rules.write_text((ALERTS / rules.name).read_text().replace(KEPT, f"keep_firing_for: {keep}"))
     scrapes.write_text(SCRAPES.format(rules=rules, manager=manager, monitor=monitor.removeprefix("http://")))
-    routes.write_text((ALERTS / "alertmanager.yml").read_text().replace(EXAMPLE, hook))
+    before, asks, after = (ALERTS / "alertmanager.yml").read_text().partition(UNFILLED)
+    assert asks, "alertmanager.yml has another place for a receiver"
+    routes.write_text(f"{before}    webhook_configs:\n      - url: {hook}\n{after}")
     with ExitStack() as running:
         for command in (
             ["prometheus-alertmanager", f"--config.file={routes}", f"--storage.path={folder}/alertmanager",
