@@ -119,7 +119,7 @@ def _weighed(arm: Arm, calibration: Calibration, policy: Policy) -> Arm:
         news = any(by >= one.least and effect >= floor for one, by, effect in every)
         return _opened(arm, calibration, policy, pages=pages) if news else arm
     half = arm.found.spreads / 2
-    over = [one.size for one, by, effect in every if by + SURE * one.noise < half and effect < floor]
+    over = [one.size for one, by, effect in every if by + SURE * one.noise < half and effect < enough]
     if over:  # the probes that showed it are let go: they must not show it again
         return replace(arm, found=None, track=newest(track, min(over)), reborn=False)
     worst = max(arm.found.worst, change(track, LATELY)) if end >= LATELY else arm.found.worst

@@ -156,7 +156,7 @@ class _Stretch:
     def _over(self, look: int, state: _State) -> tuple[int | None, int | None]:
         """Give the look at which a finding closes, and the one at which it begins to page before."""
         assert state.spreads is not None
-        over = (self._by[:, look:] + SURE * self._noise < state.spreads / 2) & (self._effect[:, look:] < gate(FLOOR))
+        over = (self._by[:, look:] + SURE * self._noise < state.spreads / 2) & (self._effect[:, look:] < self._enough)
         ending = np.flatnonzero(over.any(axis=0))
         closed = look + int(ending[0]) if len(ending) else None
         paging = [] if state.pages else np.flatnonzero(self._paging(slice(look, closed)))
