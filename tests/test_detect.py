@@ -115,6 +115,14 @@ def test_recovery_ends_the_finding() -> None:
     assert {} == found(SHORT, [*slow, *noisy(5, 4200.0, 15)])
 
 
+def test_recovery_of_a_large_shift_need_not_be_whole() -> None:
+    """Six times slower, then nearly as before: what is left is too little to page for, and far from what was found."""
+    slow = [*noisy(3, 0.0, 50), *noisy(4, 3000.0, 20, 6.0)]
+
+    assert found(SHORT, [*slow, *noisy(5, 4200.0, 2, 1.12)])
+    assert {} == found(SHORT, [*slow, *noisy(5, 4200.0, 15, 1.12)])
+
+
 def test_one_step_is_one_finding() -> None:
     """However long a server was well before, a step is found once, and stays found until it is over."""
     probes = [*noisy(3, 0.0, 2000), *noisy(4, 120_000.0, 60, 1.2)]

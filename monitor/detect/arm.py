@@ -119,7 +119,11 @@ def _weighed(arm: Arm, calibration: Calibration, policy: Policy) -> Arm:
         news = any(by >= one.least and effect >= floor for one, by, effect in every)
         return _opened(arm, calibration, policy, pages=pages) if news else arm
     half = arm.found.spreads / 2
-    over = [one.size for one, by, effect in every if by + SURE * one.noise < half and effect < enough]
+    over = [
+        one.size
+        for one, by, effect in every
+        if effect < enough and max(by, effect / calibration.spread) + SURE * one.noise < half
+    ]
     if over:  # the probes that showed it are let go: they must not show it again
         return replace(arm, found=None, track=newest(track, min(over)), reborn=False)
     worst = max(arm.found.worst, change(track, LATELY)) if end >= LATELY else arm.found.worst
@@ -130,7 +134,10 @@ def _opened(arm: Arm, calibration: Calibration, policy: Policy, *, pages: bool) 
     track = arm.track
     end = len(track.scores)
     size = onset(track, calibration.memory, policy.shortest)
-    spreads = shift(track.scores, track.total, end, size, calibration.memory)
+    # a score is bounded sooner than an effect: half of a large shift is not half of that bound
+    spreads = max(
+        shift(track.scores, track.total, end, size, calibration.memory), change(track, size) / calibration.spread
+    )
     spawned = arm.started if arm.reborn and end - size <= AT_START else None
     found = Found(track.times[-size], spreads, change(track, size), pages, spawned)
     # a window that reaches back before the onset would be quick for that, and recover nothing

@@ -87,7 +87,7 @@ class _Stretch:
         self._scores = np.minimum(highest, np.maximum(LOWEST, scores))
         self._total = np.concatenate([[0.0], np.cumsum(self._scores)])
         clipped = np.minimum(MOST_CHANGE, np.maximum(-MOST_CHANGE, changes))
-        sums = np.concatenate([[0.0], np.cumsum(clipped)])
+        self._sums = sums = np.concatenate([[0.0], np.cumsum(clipped)])
         self._by = np.full((len(self._windows), len(ends)), np.nan)
         self._effect = np.full(self._by.shape, np.nan)
         for row, window in enumerate(self._windows):
@@ -98,6 +98,7 @@ class _Stretch:
         self._least, self._humble, self._noise = (
             np.array([getattr(one, name) for one in self._windows])[:, None] for name in ("least", "humble", "noise")
         )
+        self._spread = calibration.spread
         self._enough = gate(HUMBLE_EFFECT) if calibration.humble else gate(FLOOR)
 
     def findings(self, state: _State, *, reborn: bool) -> Iterator[Event]:
@@ -145,7 +146,8 @@ class _Stretch:
         start = max(self._start, end - LONGEST - 1)
         track = Track(tuple(self._scores[start:end].tolist()), tuple(self._total[start : end + 1].tolist()))
         size = onset(track, self._memory, self._shortest)
-        state.spreads = shift(track.scores, track.total, end - start, size, self._memory)
+        effect = float(self._sums[end] - self._sums[end - size]) / size
+        state.spreads = max(shift(track.scores, track.total, end - start, size, self._memory), effect / self._spread)
         state.pages = bool(self._paging(slice(look, look + 1))[0])
         self._forget(end - size)
         return float(self._at[end - size]), end - start - size <= AT_START
@@ -156,7 +158,9 @@ class _Stretch:
     def _over(self, look: int, state: _State) -> tuple[int | None, int | None]:
         """Give the look at which a finding closes, and the one at which it begins to page before."""
         assert state.spreads is not None
-        over = (self._by[:, look:] + SURE * self._noise < state.spreads / 2) & (self._effect[:, look:] < self._enough)
+        by, effect = self._by[:, look:], self._effect[:, look:]
+        apart = np.maximum(by, effect / self._spread) + SURE * self._noise
+        over = (apart < state.spreads / 2) & (effect < self._enough)
         ending = np.flatnonzero(over.any(axis=0))
         closed = look + int(ending[0]) if len(ending) else None
         paging = [] if state.pages else np.flatnonzero(self._paging(slice(look, closed)))
