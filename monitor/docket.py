@@ -78,7 +78,8 @@ class Docket:
         self._ledger = settled
         for flip in flips:
             verb = "finding opened" if flip.opened else "finding closed"
-            _log.info(verb, summary=flip.finding.summary, severity=flip.finding.severity, key=flip.finding.key)
+            log = _log.warning if flip.opened and flip.finding.severity != "info" else _log.info
+            log(verb, summary=flip.finding.summary, severity=flip.finding.severity, key=flip.finding.key)
 
     def _messages(
         self, told: Flip, flips: Iterable[Flip], changed: tuple[str, ...], incident: Incident | None

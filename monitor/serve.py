@@ -81,8 +81,13 @@ async def serve(settings: Settings, store: Store, listening: socket.socket, stop
             tasks = [group.create_task(part) for part in parts]
             if settings.alert.paging == "shadow":
                 _log.warning('paging is in shadow: nobody is told of findings until [alert] paging = "on"')
-            address = "http://{}:{}".format(*listening.getsockname()[:2])
-            _log.info("serving", address=address, targets=list(settings.target))
+            _log.info(
+                "serving",
+                address="http://{}:{}".format(*listening.getsockname()[:2]),
+                targets=list(settings.target),
+                store=store.where,
+                sinks=list(settings.alert.sink),
+            )
             await server.serve(sockets=[listening])
             for task in tasks:
                 task.cancel()

@@ -174,5 +174,5 @@ class Settings(Section):
         return targets if targets or only else {"default": Target()}
 
     def masked(self) -> dict[str, Any]:
-        """Give the effective settings for showing: secrets as stars, durations in seconds."""
+        """Give the effective settings for showing: secrets as stars, durations with their units."""
         return self.model_dump(mode="json")

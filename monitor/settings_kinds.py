@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, PlainSerializer
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
@@ -24,6 +24,15 @@ def duration(text: object) -> object:
     return sum(float(number) * _UNITS[unit] for number, unit in parts)
 
 
+def written(seconds: float) -> str:
+    """Write a duration as `duration` reads it, in the largest unit that gives a whole number."""
+    for unit in ("d", "h", "m", "s", "ms"):
+        count = seconds / _UNITS[unit]
+        if seconds and count.is_integer():
+            return f"{count:.0f}{unit}"
+    return f"{seconds:.6f}".rstrip("0").rstrip(".") + "s"
+
+
 def name(text: str) -> str:
     """Refuse a name that would not do as a label."""
     if not re.fullmatch(r"[A-Za-z0-9_.:\[\]-]{1,64}", text):
@@ -39,7 +48,7 @@ def secret_of_file(setting: str, file: str) -> str:
         raise SettingsError(f"{setting} {file}: {error}; correct the path or its rights") from None
 
 
-Duration = Annotated[float, BeforeValidator(duration)]
+Duration = Annotated[float, BeforeValidator(duration), PlainSerializer(written, when_used="json")]
 Name = Annotated[str, AfterValidator(name)]
 
 

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import time
+import tomllib
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
@@ -886,18 +887,18 @@ def test_help_has_an_example(cli: Cli, command: str) -> None:
 
 
 def test_config(cli: Cli) -> None:
-    """The effective settings are printed as JSON or as lines, with stars for secrets."""
+    """The effective settings are printed as JSON or as TOML that can be read again, with stars for secrets."""
     env = {"MONITOR_TARGET__TINY__API_KEY": "s3cr3t", "MONITOR_ALERT__FALSE_PAGES_PER_30_DAYS": "2"}
     result = cli.run("config", "--json", env=env)
     lines = cli.run("config", env=env).stdout.splitlines()
+    tree = json.loads(result.stdout)
 
-    assert (cli.url, "**********") == (
-        json.loads(result.stdout)["target"]["tiny"]["url"],
-        json.loads(result.stdout)["target"]["tiny"]["api_key"],
-    )
+    assert (cli.url, "**********") == (tree["target"]["tiny"]["url"], tree["target"]["tiny"]["api_key"])
     assert "s3cr3t" not in result.stdout + "".join(lines)
-    assert f"target.tiny.url = '{cli.url}'" in lines
-    assert "heartbeat.every = 15.0" in lines
+    assert tree["canary"].pop("priority") is None
+    assert tree == tomllib.loads("\n".join(lines))
+    assert ("15s", "0s") == (tree["heartbeat"]["every"], tree["canary"]["idle_after"])
+    assert lines[-2].startswith("# the store is sqlite:////")
     assert lines[-1].startswith(
         "# at most 2 false pages in 30 days, in nine installations of ten: short TTFT, short TPOT may"
     )

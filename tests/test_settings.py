@@ -12,6 +12,7 @@ from pydantic import SecretStr, ValidationError
 
 from monitor.canary.profiles import BUILT_IN
 from monitor.settings import PROFILES, Canary, OwnProfile, Settings, SettingsError, Sink, Target, duration
+from monitor.settings_kinds import written
 from monitor.settings_source import load
 
 CONFIG = Path(__file__).parent / "config"
@@ -99,6 +100,12 @@ def test_durations_are_seconds(file: Path) -> None:
 def test_duration_adds_up(hours: int, minutes: int, seconds: int) -> None:
     """Parts of a duration add up."""
     assert hours * 3600 + minutes * 60 + seconds == duration(f"{hours}h{minutes}m{seconds}s")
+
+
+@given(st.integers(0, 10**10))
+def test_duration_is_written_as_it_is_read(milliseconds: int) -> None:
+    """What `monitor config` prints for a duration is that duration."""
+    assert pytest.approx(milliseconds / 1000) == duration(written(milliseconds / 1000))
 
 
 @given(st.text(max_size=8) | st.integers() | st.booleans() | st.none() | st.floats())

@@ -1,5 +1,7 @@
 """`config` and `metrics`: what is set, and what is exported."""
 
+import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,12 +18,12 @@ from monitor.parts import fault
 from monitor.rules.load import load
 from monitor.settings import Settings, SettingsError
 from monitor.sinks import sinks
-from monitor.store.engine import unopened
+from monitor.store.engine import shown, unopened
 from monitor.store.schema import StoreError
 
 
 @click.group(
-    help="Print the effective settings, secrets masked; `config check` only says whether they can be used.",
+    help="Print the effective settings as TOML, secrets masked; `config check` only says whether they can be used.",
     epilog="Example: monitor config --json",
     invoke_without_command=True,
 )
@@ -37,8 +39,9 @@ def config(ctx: click.Context, file: Path | None, urls: tuple[str, ...], as_json
     if as_json:
         print_json(chosen.masked())
         return
-    for line in _lines("", chosen.masked()):
+    for line in _lines((), chosen.masked()):
         click.echo(line)
+    click.echo(f"# the store is {shown(unopened(chosen.store.url.get_secret_value()))}")
     if chosen.target:
         click.echo(f"# {_budget(chosen)}")
 
@@ -79,12 +82,16 @@ def _budget(chosen: Settings) -> str:
     return f"at most {pages:g} false pages in 30 days, in nine installations of ten: {shared}"
 
 
-def _lines(path: str, tree: dict[str, Any]) -> list[str]:
-    lines = []
+def _lines(path: tuple[str, ...], tree: dict[str, Any]) -> Iterator[str]:
+    """Write settings as TOML, whose plain values are written as JSON's are."""
     for key, value in tree.items():
-        where = f"{path}.{key}" if path else key
-        lines += _lines(where, value) if isinstance(value, dict) and value else [f"{where} = {value!r}"]
-    return lines
+        where = (*path, key if re.fullmatch(r"[\w-]+", key, re.ASCII) else json.dumps(key, ensure_ascii=False))
+        if isinstance(value, dict) and value:
+            yield from _lines(where, value)
+        elif value is None:
+            yield f"# {'.'.join(where)} is not set"
+        else:
+            yield f"{'.'.join(where)} = {json.dumps(value, ensure_ascii=False)}"
 
 
 @click.command(help="Print the catalogue of exported metrics as Markdown.", epilog="Example: monitor metrics")

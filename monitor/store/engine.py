@@ -49,7 +49,7 @@ def connect(url: str) -> Engine:
         _open(engine)
     except (SQLAlchemyError, sqlite3.Error, OSError, StoreError) as error:
         engine.dispose()
-        raise StoreError(f"store {_shown(engine)} cannot be used: {reason(error)}") from None
+        raise StoreError(f"store {shown(engine)} cannot be used: {reason(error)}") from None
     return engine
 
 
@@ -75,7 +75,7 @@ def transaction(engine: Engine) -> Iterator[Connection]:
             yield connection
     # Nobody wraps the refusal of a lone surrogate, nor what is said of JSON that is none.
     except (SQLAlchemyError, UnicodeError, json.JSONDecodeError) as error:
-        raise StoreError(f"store {_shown(engine)}: {reason(error)}") from None
+        raise StoreError(f"store {shown(engine)}: {reason(error)}") from None
 
 
 def claim(path: Path) -> IO[str]:
@@ -125,7 +125,8 @@ def _make_file(path: Path) -> None:
         path.chmod(0o600 | (path.parent.stat().st_mode & 0o060))
 
 
-def _shown(engine: Engine) -> str:
+def shown(engine: Engine) -> str:
+    """Name the database without its password."""
     return engine.url.set(query={}).render_as_string(hide_password=True)  # a query may hold a password, too
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import IO
 
 from monitor.store.baselines import Baselines
-from monitor.store.engine import claim, connect
+from monitor.store.engine import claim, connect, shown
 from monitor.store.history import History
 from monitor.store.outbox import Outbox
 
@@ -23,11 +23,7 @@ class Store:
     def where(self) -> str:
         """The database's file, or its URL without the password."""
         url = self._engine.url
-        return (
-            url.database or ""
-            if url.get_backend_name() == "sqlite"
-            else url.set(query={}).render_as_string(hide_password=True)
-        )
+        return (url.database or "") if url.get_backend_name() == "sqlite" else shown(self._engine)
 
     def claim(self) -> None:
         """Take the store for a serving monitor; raises StoreError if another one serves on it.
