@@ -1,15 +1,18 @@
-"""A Prometheus that scrapes a monitor: with a simulated server, users, replayed vendors' tools, then a regression."""
+"""A Prometheus that scrapes a monitor: with a server, users, replayed vendors' tools, then a regression."""
 
 import os
 import socket
 import subprocess
 import threading
-from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+import time
+from collections import deque
+from collections.abc import Callable, Container, Iterator
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import httpx
+from boards import asked
 from processes import MONITOR, environment
 from promql import ALERTS
 
@@ -66,15 +69,26 @@ TOOLS = {
     "nvidia-smi": {"": "nvidia/h100x4_590_busy_capped.txt"},
 }
 """What vendors' tools print, by how their arguments begin, the longest first."""
+PATIENCE = 240.0
+"""Seconds; a fifth of them is enough on a machine that is not busy."""
+PAUSE = 0.5
+"""Seconds between two rounds of questions: what is asked for must have the machine, too."""
+JUDGED = 'vllm_monitor_baseline_ratio{metric="tpot",profile="short"}'
+FOUND_SLOW = 'vllm_monitor_incident_active and on (target) vllm_monitor_finding_active{kind="regression"}'
+
+Slow = Callable[[], AbstractContextManager[object]]
+"""Makes a server slow for as long as the block lasts."""
 
 
 class Scraped:
     """A Prometheus at `url`; where we started what it scrapes, the server can be harmed and used."""
 
-    def __init__(self, url: str, server: str = "", folder: Path = Path()) -> None:
+    def __init__(self, url: str, server: str = "", folder: Path = Path(), slow: Slow = nullcontext) -> None:
         self.url = url
         self._server = server
         self._folder = folder
+        self._slow = slow
+        self._harm = ExitStack()
         self._over = threading.Event()
         self._user = threading.Thread(target=self._use)
 
@@ -84,16 +98,17 @@ class Scraped:
         return bool(self._server)
 
     def harm(self) -> None:
-        """Let the server be three times as slow, after its host lost its tuning."""
+        """Let the server be slow, after its host lost its tuning."""
         set_governor(self._folder, "powersave")
-        httpx.post(f"{self._server}/simulate", json={"slow": 3.0}).raise_for_status()
+        self._harm.enter_context(self._slow())
 
     def use(self) -> None:
         """Let a user come, who asks something short again and again: a canary keeps out of his way."""
         self._user.start()
 
     def close(self) -> None:
-        """Let the user go."""
+        """Let the user go, and the server be."""
+        self._harm.close()
         self._over.set()
         if self._user.is_alive():
             self._user.join()
@@ -101,6 +116,18 @@ class Scraped:
     def found(self, expr: str) -> bool:
         """Tell whether a query finds a series now; one that Prometheus refuses fails."""
         return bool(self.ask("query", query=expr)["result"])
+
+    def unanswered(self, but: Container[str]) -> list[str]:
+        """Harm and use a server of ours, and name the dashboards' queries that never found a series."""
+        acts = deque([(JUDGED, self.harm), (FOUND_SLOW, self.use)] if self.ours else [])
+        left = {str(one): one.expr for one in asked(foreign=not self.ours) if str(one) not in but}
+        until = time.monotonic() + PATIENCE
+        while left and time.monotonic() < until:
+            left = {name: expr for name, expr in left.items() if not self.found(expr)}
+            time.sleep(PAUSE)
+            if acts and self.found(acts[0][0]):
+                acts.popleft()[1]()
+        return sorted(left)
 
     def ask(self, path: str, **parameters: str) -> Any:
         """Ask Prometheus; gives its answer's data, or fails with its words."""
@@ -115,25 +142,37 @@ class Scraped:
 
 
 @contextmanager
-def scraped(folder: Path, prometheus: str) -> Iterator[Scraped]:
-    """Start everything, and end it whatever happens."""
-    simulate = ("simulate", "--listen", "127.0.0.1:0", "--set", "ttft=0.1", "--set", "tpot=0.01")
+def scraped(folder: Path, prometheus: str, real: tuple[str, Slow] | None = None) -> Iterator[Scraped]:
+    """Start everything, a simulated server too unless there is a real one, which varies more; end it in any case."""
+    sample = ("--requests", "120", "--rate", "4") if real else ("--requests", "30", "--rate", "10")
     with ExitStack() as stack:
-        server = stack.enter_context(_running(folder, "http://", *_monitor(*simulate)))
+        server, slow = real or stack.enter_context(_simulated(folder))
         config = _scene(folder, server)
-        capture = ("baseline", "capture", "good-day", "--requests", "30", "--rate", "10")
-        _once(folder, *_monitor(*capture, "--config", str(config)))
+        _once(folder, *_monitor("baseline", "capture", "good-day", *sample, "--config", str(config)))
         _once(folder, *_monitor("annotate", "image 0.33", "--config", str(config)))
         config.write_text(config.read_text() + SECOND)
         serve = _monitor("serve", "--config", str(config), "--web.listen-address", "127.0.0.1:0")
         monitor = stack.enter_context(_running(folder, '"address": "http://', *serve))
         url = stack.enter_context(_prometheus(folder, prometheus, monitor))
-        yield stack.enter_context(closing(Scraped(url, f"http://{server}", folder)))
+        yield stack.enter_context(closing(Scraped(url, server, folder, slow)))
+
+
+@contextmanager
+def _simulated(folder: Path) -> Iterator[tuple[str, Slow]]:
+    @contextmanager
+    def slow() -> Iterator[None]:
+        httpx.post(f"{url}/simulate", json={"slow": 3.0}).raise_for_status()
+        yield
+
+    simulate = ("simulate", "--listen", "127.0.0.1:0", "--set", "ttft=0.1", "--set", "tpot=0.01")
+    with _running(folder, "http://", *_monitor(*simulate)) as listens:
+        url = f"http://{listens}"
+        yield url, slow
 
 
 def _scene(folder: Path, server: str) -> Path:
     """Put a host, vendors' tools and settings into the folder; gives the settings' path."""
-    build(folder, f"http://{server}")
+    build(folder, server)
     for name in ("cpu", "memory", "io"):
         told = "some avg10=0.00 avg60=0.00 avg300=0.00 total=1000\n"
         (folder / "proc/pressure").mkdir(exist_ok=True)
@@ -144,7 +183,7 @@ def _scene(folder: Path, server: str) -> Path:
         path.write_text(f'#!/bin/sh\ncase "$*" in\n{cases}esac\n')
         path.chmod(0o755)
     config = folder / "monitor.toml"
-    config.write_text(CONFIG.format(url=f"http://{server}", folder=folder))
+    config.write_text(CONFIG.format(url=server, folder=folder))
     return config
 
 

@@ -4,21 +4,14 @@ MONITOR_TEST_PROMETHEUS_URL names another Prometheus to ask, one that has scrape
 """
 
 import os
-import time
-from collections import deque
 from collections.abc import Iterator
 
 import pytest
-from boards import asked
 from scraped import Scraped, scraped
 from tools import program
 
 pytestmark = pytest.mark.alone
 
-PATIENCE = 240.0
-"""Seconds; a fifth of them is enough on a machine that is not busy."""
-PAUSE = 0.5
-"""Seconds between two rounds of questions: what is asked for must have the machine, too."""
 NOTHING = {
     "vllm / Held back by a CPU limit A": "no vLLM process runs on this node",
     "vllm / Swapped out A": "no vLLM process runs on this node",
@@ -39,23 +32,7 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scraped]:
 
 def test_every_query_finds_something(live: Scraped) -> None:
     """While a server is well, gets slow, is found slow and gets users, each query finds a series at some time."""
-    acts = deque(
-        [
-            ('vllm_monitor_baseline_ratio{metric="tpot",profile="short"}', live.harm),
-            ('vllm_monitor_incident_active and on (target) vllm_monitor_finding_active{kind="regression"}', live.use),
-        ]
-        if live.ours
-        else []
-    )
-    left = {str(one): one.expr for one in asked(foreign=not live.ours) if str(one) not in NOTHING}
-    until = time.monotonic() + PATIENCE
-    while left and time.monotonic() < until:
-        left = {name: expr for name, expr in left.items() if not live.found(expr)}
-        time.sleep(PAUSE)
-        if acts and live.found(acts[0][0]):
-            acts.popleft()[1]()
-
-    assert [] == sorted(left)
+    assert [] == live.unanswered(NOTHING)
 
 
 def test_rules_are_evaluated(live: Scraped) -> None:

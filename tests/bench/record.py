@@ -23,6 +23,7 @@ import httpx
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from processes import run, serve
+from vllm_processes import processes
 
 from monitor.importers.rows import EVENT
 
@@ -91,8 +92,8 @@ def loaded(url: str, streams: int) -> Harm:
 
 @asynccontextmanager
 async def hogged(server: Sequence[int]) -> AsyncIterator[None]:
-    """Let one process per CPU compute for nothing, and the server be as unimportant as they are."""
-    hogs = [subprocess.Popen([sys.executable, "-c", BUSY]) for _ in range(os.cpu_count() or 1)]  # noqa: ASYNC220, S603 - spinning is its purpose
+    """Let four processes per CPU compute for nothing, and the server be as unimportant as they are."""
+    hogs = [subprocess.Popen([sys.executable, "-c", BUSY]) for _ in range(4 * (os.cpu_count() or 1))]  # noqa: ASYNC220, S603 - spinning is its purpose
     ranked(server, os.SCHED_OTHER, 0)
     try:
         yield
@@ -116,25 +117,17 @@ async def _meanwhile(jobs: Callable[[], Sequence[Coroutine[None, None, None]]]) 
 
 def plan(url: str) -> Iterator[Phase]:
     """Give what is done to the server, one after the other."""
-    yield Phase(HEALTHY, 2400, healthy)
-    yield Phase(BASELINE_ENDS, 1200, healthy)
-    for name, harm in (
-        (FAULT + "worker paused 10 ms in every 50 ms", paused(0.010, 0.050)),
-        (FAULT + "worker paused 20 ms in every 60 ms", paused(0.020, 0.060)),
-        ("users keep 2 requests running", loaded(url, 2)),
-        ("users keep 4 requests running", loaded(url, 4)),
-        (FAULT + "a process per CPU computes for nothing", hogged),
+    yield Phase(HEALTHY, 2700, healthy)
+    yield Phase(BASELINE_ENDS, 480, healthy)
+    for name, seconds, harm in (
+        (FAULT + "worker paused 10 ms in every 50 ms", 720, paused(0.010, 0.050)),
+        (FAULT + "worker paused 20 ms in every 60 ms", 540, paused(0.020, 0.060)),
+        ("users keep 2 requests running", 240, loaded(url, 2)),
+        ("users keep 4 requests running", 240, loaded(url, 4)),
+        (FAULT + "four processes per CPU compute for nothing", 540, hogged),
     ):
-        yield Phase(name, 360, harm)
-        yield Phase(HEALTHY, 300, healthy)
-
-
-def processes() -> list[int]:
-    """Find vLLM's processes, the one that computes last."""
-    names: dict[str, list[int]] = {}
-    for path in Path("/proc").glob("[0-9]*/comm"):
-        names.setdefault(path.read_text().strip(), []).append(int(path.parent.name))
-    return [pid for name in ("vllm", "VLLM::EngineCor", "VLLM::Worker") for pid in names.get(name, ())]
+        yield Phase(name, seconds, harm)
+        yield Phase(HEALTHY, 150, healthy)
 
 
 def ranked(pids: Sequence[int], policy: int, priority: int) -> None:
@@ -189,7 +182,8 @@ def main() -> int:
     parser.add_argument("series", type=Path, help="the file to write")
     parser.add_argument("--pace", type=float, default=1.0, help="how much of the time each phase gets; default 1")
     chosen = parser.parse_args()
-    server = processes()
+    found = processes()
+    server = [found[name] for name in ("vllm", "VLLM::EngineCor", "VLLM::Worker") if name in found]
     phases = [Phase(each.name, each.seconds * chosen.pace, each.harm) for each in plan(chosen.url)]
     with tempfile.TemporaryDirectory() as folder:
         config = Path(folder, "monitor.toml")

@@ -18,6 +18,7 @@ import pytest
 from processes import Served, run, serve
 from prometheus_client.parser import text_string_to_metric_families
 from serving import receiver
+from vllm_processes import processes, worker
 
 from monitor.collect.vllm.figures import DIRECT, PREFIX, figures
 
@@ -82,23 +83,6 @@ def test_canary() -> None:
     assert {("ok", 16)} == {(probe["outcome"], probe["output_tokens"]) for probe in probes}
     assert max(probe["prompt_tokens"] for probe in probes) <= 64
     assert all(0 < probe["tpot_seconds"] < probe["ttft_seconds"] for probe in probes[-3:])
-
-
-def processes() -> dict[str, int]:
-    """Find vLLM's own processes by name."""
-    names = {}
-    for path in Path("/proc").glob("[0-9]*/comm"):
-        try:
-            names[path.read_text().strip()] = int(path.parent.name)
-        except OSError:
-            continue
-    return names
-
-
-def worker() -> int:
-    """Find the process that computes: the worker, or the engine where there is no worker of its own."""
-    names = processes()
-    return names.get("VLLM::Worker") or names["VLLM::EngineCor"]
 
 
 @contextmanager
