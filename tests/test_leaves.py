@@ -1,12 +1,13 @@
 """What a baseline expects at a load: of neighbours, along what is left of a slope, and nothing where it never was."""
 
 import random
-from math import inf, isfinite, log, log1p
+from math import inf, isfinite, log, log1p, sqrt
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from monitor.detect.calibrate import calibrate, doubt
 from monitor.detect.leaves import grow, leaf
 
 PLACES = [(4.0, random.Random(index).uniform(0.0, 0.3)) for index in range(300)]
@@ -40,6 +41,29 @@ def test_jump(usage: float, expected: float) -> None:
 def test_level(usage: float) -> None:
     """Where load does not matter the same is expected everywhere."""
     assert log(0.02) == pytest.approx(typical([log(0.02) + noise for noise in NOISE], (4.0, usage)), abs=0.005)
+
+
+def test_error() -> None:
+    """A small sample tells what is typical of it worse than a large one, and of its edges worse than of its middle."""
+    values = [log1p(usage) + 3 * noise for (_, usage), noise in zip(PLACES, NOISE, strict=True)]
+    tree = grow(values, PLACES)
+    known = [found.error for usage in (0.0375, 0.07) if (found := leaf(tree, (4.0, usage)))]
+    flat = leaf(grow(NOISE, PLACES), (4.0, 0.1))
+
+    assert flat
+    assert flat.error == pytest.approx(1 / sqrt(300))
+    assert flat.error < known[0] < known[1]
+
+
+@pytest.mark.parametrize("sizes", [[200], [200, 200], [200, 60]])
+def test_doubt(sizes: list[int]) -> None:
+    """Leaves that are as well known as most are not doubted; one that is known much worse is."""
+    scores = [random.Random(index).gauss(0.0, 1.0) for index in range(sum(sizes))]
+    times = [60.0 * index for index in range(len(scores))]
+    known = calibrate(times, scores, 0.04, len(sizes), rate=1e-7, cadence=60.0)
+
+    assert 0.0 == doubt(known, 1 / sqrt(max(sizes)))
+    assert 0.0 < doubt(known, 1 / sqrt(20))
 
 
 @pytest.mark.parametrize("place", [(4.0, 0.5), (5.0, 0.1), (3.0, 0.1), (0.0, 0.0)])

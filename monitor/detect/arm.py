@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, replace
 from math import exp
 from statistics import median
 
-from monitor.detect.calibrate import FLOOR, HUMBLE_EFFECT, Calibration, gate
+from monitor.detect.calibrate import FLOOR, HUMBLE_EFFECT, Calibration, doubt, gate
 from monitor.detect.leaves import leaf
 from monitor.detect.ruler import LOWEST, Policy, Ruler, scored
 from monitor.detect.scan import Track, change, extend, newest, onset, shift
@@ -71,7 +71,7 @@ def fed(arm: Arm, against: Ruler, probe: Probe, policy: Policy) -> Arm:
         return replace(arm, why="the baseline never saw this load")
     if arm.usable_at is not None and probe.at - arm.usable_at > policy.stale_after:
         arm = _forgot(arm)  # what was before the silence is no neighbour of what comes after
-    one = scored(here, probe.at, value)
+    one = scored(here, probe.at, value, doubt(calibration, here.error))
     sieve, accepted = sift(arm.sieve, one, policy.lasting)
     expected = value / exp(one.change)
     arm = replace(arm, sieve=sieve, usable_at=probe.at, why="", expected=expected)

@@ -24,8 +24,10 @@ OTHER_CADENCE = 3.0
 
 SURE_OF_BASELINE = 2.0
 SURE_OF_HOURS = 3.0
+DOUBTED = 2.0
 """Standard deviations by which the baseline's median, and an hour, may be off: both stay as they are for long, so they
-are added to the threshold and not mixed into its noise."""
+are added to the threshold and not mixed into its noise. A window is over several leaves: one that is off by this many
+times as much as all of them together is held against its own error, too."""
 SLOW = 28.0
 SLOW_MEMORY = 0.93
 SLOW_SHARE = 0.7
@@ -58,7 +60,8 @@ class Window:
 class Calibration:
     """What one metric of one profile can be held to: the autocorrelation of neighbours, and a threshold per window.
 
-    `spread` is the typical leaf's, in log seconds; `cadence` the seconds between two probes when watching.
+    `spread` is the typical leaf's, in log seconds; `cadence` the seconds between two probes when watching. What is
+    typical of n samples is off by `sway` / sqrt(n) spreads; thresholds allow for `error`.
     """
 
     memory: float
@@ -66,6 +69,8 @@ class Calibration:
     humble: bool
     cadence: float
     spread: float
+    sway: float
+    error: float
 
 
 def calibrate(  # what is known of a baseline's sample
@@ -86,14 +91,20 @@ def calibrate(  # what is known of a baseline's sample
     watched = sizes(min(LONGEST, longest))
     slow = min(SLOW_SHARE, (memory + 2 / sqrt(len(scores))) / SLOW_MEMORY) if humble else 0.0
     variances = _variances(centred, memory, watched, slow)
-    error = sqrt(min(SLOW_SHARE, variances[-1] * watched[-1] / len(scores) * max(1.0, sqrt(leaves))))
+    sway = sqrt(variances[-1] * watched[-1])
+    error = min(sqrt(SLOW_SHARE), sway / sqrt(len(scores)) * max(1.0, leaves**0.25))
     hours = SURE_OF_HOURS * HUMBLE_SPREAD / spread if humble else 0.0
     windows = []
     for size, variance in zip(watched, variances, strict=True):
         often = min(0.4, max(RAREST, rate * cadence * size / len(watched)))
         least = NormalDist().inv_cdf(1 - often) * sqrt(variance) + SURE_OF_BASELINE * error
         windows.append(Window(size, least, least + hours, sqrt(variance)))
-    return Calibration(memory, tuple(windows), humble, cadence, spread)
+    return Calibration(memory, tuple(windows), humble, cadence, spread, sway, error)
+
+
+def doubt(calibration: Calibration, error: float) -> float:
+    """Say by how many spreads a leaf may be further off than thresholds allow for; `error` is the leaf's own."""
+    return SURE_OF_BASELINE * max(0.0, min(sqrt(SLOW_SHARE), calibration.sway * error) - DOUBTED * calibration.error)
 
 
 def resolves(calibration: Calibration, shortest: int) -> tuple[tuple[float, float], ...]:

@@ -7,7 +7,7 @@ slope is kept, and beyond what a leaf saw nothing is expected: live load may lie
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import log, sqrt
+from math import hypot, log, sqrt
 from statistics import median
 
 SMALLEST = 40
@@ -29,7 +29,8 @@ Place = tuple[float, ...]
 class Leaf:
     """Samples at nearly equal load: their typical log latency, and how far from it they usually are.
 
-    What is typical at `centre` of an axis changes along it by `slope`. `seen` is the least and the most of each axis.
+    What is typical at `centre` of an axis changes along it by `slope`, as two halves told whose middles are `apart`.
+    `seen` is the least and the most of each axis. `error` is that of `typical`, in spreads, were neighbours not alike.
     """
 
     typical: float
@@ -38,6 +39,8 @@ class Leaf:
     axis: int = 0
     centre: float = 0.0
     slope: float = 0.0
+    apart: float = 0.0
+    error: float = 0.0
     seen: tuple[tuple[float, float], ...] = ()
 
 
@@ -67,7 +70,9 @@ def leaf(tree: Leaf | Branch, place: Place) -> Leaf | None:
         tree = tree.low if place[tree.axis] <= tree.at else tree.high
     if not all(low <= where <= high for where, (low, high) in zip(place, tree.seen, strict=True)):
         return None
-    return replace(tree, typical=tree.typical + tree.slope * (place[tree.axis] - tree.centre))
+    along = place[tree.axis] - tree.centre
+    error = tree.error * hypot(1.0, 2 * along / tree.apart) if tree.apart else tree.error
+    return replace(tree, typical=tree.typical + tree.slope * along, error=error)
 
 
 def leaves(tree: Leaf | Branch) -> int:
@@ -113,13 +118,13 @@ def _sloped(values: Sequence[float], places: Sequence[Place]) -> Leaf:
     run = median(place[axis] for place in at_high) - median(place[axis] for place in at_low)
     slope = (median(high) - median(low)) / run
     flat = [value - slope * (place[axis] - centre) for value, place in zip(values, places, strict=True)]
-    return replace(_leaf(flat), axis=axis, centre=centre, slope=slope, seen=seen)
+    return replace(_leaf(flat), axis=axis, centre=centre, slope=slope, apart=run, seen=seen)
 
 
 def _leaf(values: Sequence[float]) -> Leaf:
     typical = median(values)
     spread = _NORMAL * median(abs(value - typical) for value in values)
-    return Leaf(typical, max(spread, NARROWEST), len(values))
+    return Leaf(typical, max(spread, NARROWEST), len(values), error=1 / sqrt(len(values)))
 
 
 def _apart(one: Leaf, other: Leaf) -> float:

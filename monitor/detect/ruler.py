@@ -69,9 +69,9 @@ def places(one: Series) -> tuple[tuple[float, ...], ...]:
     return one.places or ((0.0, 0.0),) * len(one.values)
 
 
-def scored(found: Leaf, at: float, value: float) -> Scored:
-    """See one value as its leaf does."""
-    return Scored(at, score(found, value), log(value) - found.typical, value)
+def scored(found: Leaf, at: float, value: float, doubt: float = 0.0) -> Scored:
+    """See one value as its leaf does, of which it is doubted by how many spreads it may be off."""
+    return Scored(at, score(found, value) - doubt, log(value) - found.typical, value)
 
 
 def _calibration(

@@ -30,17 +30,17 @@ def probes(drawn: Drawn) -> Iterator[Probe]:
         )  # fmt: skip
 
 
-def expected(against: Ruler, drawn: Drawn) -> tuple[Array, Array]:
-    """Look up each probe's leaf, once per load; what has none is not a number."""
-    known: dict[tuple[float, float | None], tuple[float, float]] = {}
+def expected(against: Ruler, drawn: Drawn) -> tuple[Array, Array, Array]:
+    """Look up each probe's leaf, once per load: typical, spread, error; what has none is not a number."""
+    known: dict[tuple[float, float | None], tuple[float, float, float]] = {}
     for running, kv in set(zip(drawn.running, drawn.kv, strict=True)):
         load = Load(running, 0.0, kv)
         probe = Probe(0.0, PROFILE, "1", "ok", before=load, after=load)
         tree = against.trees.get((METRIC, stratum(probe)))
         found = None if tree is None else leaf(tree, place(probe))
-        known[running, kv] = (found.typical, found.spread) if found else (np.nan, np.nan)
-    pairs = np.array([known[load] for load in zip(drawn.running, drawn.kv, strict=True)])
-    return pairs[:, 0], pairs[:, 1]
+        known[running, kv] = (found.typical, found.spread, found.error) if found else (np.nan,) * 3
+    rows = np.array([known[load] for load in zip(drawn.running, drawn.kv, strict=True)])
+    return rows[:, 0], rows[:, 1], rows[:, 2]
 
 
 def lives(at: Array, started: Array, first: float, policy: Policy) -> Iterator[tuple[slice, bool]]:

@@ -10,7 +10,7 @@ from seen import METRIC, PROFILE, Array, expected, lives, np, probes, sifted
 from worlds import Drawn
 
 from monitor.detect.arm import AT_START, HIGHEST, MOST_CHANGE, SURE, Arm, fed
-from monitor.detect.calibrate import FLOOR, HUMBLE_EFFECT, Calibration, gate
+from monitor.detect.calibrate import FLOOR, HUMBLE_EFFECT, Calibration, doubt, gate
 from monitor.detect.ruler import LOWEST, Policy, Ruler
 from monitor.detect.scan import LONGEST, Track, information, onset, shift
 
@@ -45,10 +45,10 @@ def swift(against: Ruler, drawn: Drawn, policy: Policy) -> list[Opening]:
     calibration = against.calibrations.get((PROFILE, METRIC))
     if calibration is None:
         return []
-    typical, spread = expected(against, drawn)
+    typical, spread, error = expected(against, drawn)
     usable = np.flatnonzero(~np.isnan(typical) & ~np.array(drawn.warmup))
     changes = np.log(np.array(drawn.seconds)[usable]) - typical[usable]
-    scores = changes / spread[usable]
+    scores = changes / spread[usable] - [doubt(calibration, one) for one in error[usable]]
     at = np.array(drawn.at)[usable]
     started = np.array([np.nan if one is None else one for one in drawn.started])
     found: list[Opening] = []
