@@ -82,9 +82,11 @@ def _root(
 def _absent(
     health: Health, target: str, snapshot: Snapshot, patience: Patience, *, process: bool
 ) -> tuple[State, Finding]:
+    lost_at = health.lost_at or snapshot.at
+    graced = snapshot.at - lost_at < patience.startup_grace
     if not health.seen:
-        return "waiting", _waiting(target, snapshot)
-    if process and snapshot.at - (health.lost_at or snapshot.at) < patience.startup_grace:
+        return "waiting", _waiting(target, snapshot) if graced else _never_seen(target, snapshot, lost_at)
+    if process and graced:
         return "starting", _starting(target, snapshot)
     return "dead", _unreachable(target, snapshot, patience)
 
@@ -93,7 +95,7 @@ def _judged(health: Health, snapshot: Snapshot) -> set[str]:
     """Name what this beat can judge: without an answer from the server, nothing about it is over."""
     if not snapshot.ok:
         return {"waiting", "starting"}
-    judged = {"waiting", "starting", "unreachable", "metrics"}
+    judged = {"waiting", "starting", "never seen", "unreachable", "metrics"}
     judged |= {"contract"} if _known(snapshot, catalog.CONTRACT) else set()
     judged |= {"engine"} if catalog.HEALTHY in {reading.metric for reading in snapshot.readings} else set()
     asleep = is_asleep(snapshot)
@@ -152,6 +154,18 @@ def _waiting(target: str, snapshot: Snapshot) -> Finding:
         f"waiting for a server that was never seen: {snapshot.error}",
         "start vLLM, or correct the target's url",
         0.0,
+    )
+
+
+def _never_seen(target: str, snapshot: Snapshot, since: float) -> Finding:
+    return _health(
+        target,
+        "never seen",
+        "warning",
+        f"vLLM was never seen since the monitor started: {snapshot.error}",
+        "start vLLM, or correct the target's url",
+        0.0,
+        since,
     )
 
 

@@ -17,6 +17,8 @@ NO_METRICS = replace(UP, facts=(Fact(catalog.VLLM_METRICS, None, why="disabled")
 GOOD = Probe(1.0, "short", "1", "ok")
 BAD = replace(GOOD, outcome="rejected", detail="HTTP 500")
 SEEN = Health(seen=True)
+ANSWERED = {"waiting", "starting", "never seen", "unreachable", "metrics"}
+"""What is over once a server answers."""
 
 PATIENCE = Patience(opens_after=180.0, startup_grace=1800.0)
 
@@ -75,6 +77,20 @@ def test_states(health: Health, snapshot: Snapshot, probes: tuple[Probe, ...], p
 def test_never_seen_is_waiting() -> None:
     """A server that was never seen is waited for, which nobody is paged for."""
     assert [("waiting", "info", 0.0)] == found(Health(), DOWN)
+
+
+@pytest.mark.parametrize("snapshot", [DOWN, GONE])
+def test_never_seen_for_long_is_a_warning(snapshot: Snapshot) -> None:
+    """A server that never came up within its grace, or whose address is wrong, is told until it answers."""
+    awaited = Health(lost_at=snapshot.at - 1800.0)
+    said = verdict(awaited, snapshot)
+
+    assert [("never seen", "warning", snapshot.at - 1800.0)] == [
+        (one.subject, one.severity, one.onset) for one in said.findings
+    ]
+    assert "waiting" == said.state
+    assert "never seen" not in closable(Health(), snapshot)
+    assert "never seen" in closable(awaited, UP)
 
 
 @pytest.mark.parametrize(
@@ -229,13 +245,13 @@ def test_down_judges_nothing_but_absence() -> None:
     health = remembered(SEEN, UP, (GOOD, GOOD, GOOD))
 
     assert {"waiting", "starting"} == closable(health, DOWN)
-    assert {"waiting", "starting", "unreachable", "metrics", "hung", "saturated", "canary"} == closable(health, UP)
+    assert {"hung", "saturated", "canary", *ANSWERED} == closable(health, UP)
 
 
 @pytest.mark.parametrize("probes", [(), (BAD,), (BAD, BAD)])
 def test_a_monitor_that_begins_ends_nothing(probes: tuple[Probe, ...]) -> None:
     """A monitor that has seen no step and no answer yet leaves open what only those can end."""
-    assert {"waiting", "starting", "unreachable", "metrics"} == closable(SEEN, look(50.0), *probes)
+    assert closable(SEEN, look(50.0), *probes) == ANSWERED
 
 
 def test_an_answer_ends_a_hang_that_nobody_can_measure() -> None:
@@ -251,7 +267,7 @@ BEATS = st.lists(st.tuples(st.sampled_from([UP, DOWN, GONE, look(50.0), look(60.
 @given(BEATS, st.booleans())
 def test_one_cause_and_one_state(beats: list[tuple[Snapshot, list[Probe]]], process: bool) -> None:  # noqa: FBT001 - drawn
     """Whatever comes, there is one root cause at most, and the state is its name."""
-    names = {"unreachable": "dead", "canary": "alive"}
+    names = {"never seen": "waiting", "unreachable": "dead", "canary": "alive"}
     health = Health()
     for snapshot, probes in beats:
         health = remembered(health, snapshot, probes)
