@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from monitor import catalog, contract, liveness
-from monitor.derive import total, values
-from monitor.model import Finding, Probe, Severity, Snapshot, State
+from monitor import ailments, catalog, contract, liveness
+from monitor.derive import values
+from monitor.model import Finding, Probe, Snapshot, State
 
 FAILING = 3
 """So many failed probes in a row are a finding: one or two may be a restart or a hiccup."""
@@ -56,10 +56,12 @@ def judge(health: Health, target: str, snapshot: Snapshot, patience: Patience, *
     state, finding = _root(health, target, snapshot, patience, process=process)
     found = [finding] if finding else []
     if snapshot.ok and (why := _why_no_metrics(snapshot)):
-        found.append(_metrics_missing(target, why))
-    if broken := _known(snapshot, catalog.CONTRACT):
-        found += [_contract_broken(target, snapshot, broken)] if broken != contract.COMPLETE else []
-    return Verdict(state, tuple(found), frozenset(_key(target, subject) for subject in _judged(health, snapshot)))
+        found.append(ailments.metrics_missing(target, why))
+    if _known(snapshot, catalog.CONTRACT) not in {"", contract.COMPLETE}:
+        version, missing = _known(snapshot, catalog.VERSION), _known(snapshot, catalog.CONTRACT)
+        found.append(ailments.contract_broken(target, version, missing))
+    keys = frozenset(ailments.key(target, subject) for subject in _judged(health, snapshot))
+    return Verdict(state, tuple(found), keys)
 
 
 def _root(
@@ -68,15 +70,16 @@ def _root(
     if not snapshot.ok:
         return _absent(health, target, snapshot, patience, process=process)
     if _is_dead(snapshot):
-        return "dead", _engine_dead(target, patience)
+        return "dead", ailments.engine_dead(target, patience.opens_after)
     if is_asleep(snapshot):
         return "asleep", None
     if (since := liveness.hung_since(health.engine)) is not None:
-        return "hung", _hung(target, health, since, patience)
+        return "hung", ailments.hung(target, since, patience.opens_after, stuck=health.engine.stuck is not None)
     if (since := liveness.saturated_since(health.engine)) is not None:
-        return "saturated", _saturated(target, snapshot, since, patience)
-    failing = len(health.probes) == FAILING and all(probe.outcome != "ok" for probe in health.probes)
-    return "alive", _canary_failing(target, health.probes[-1], patience) if failing else None
+        return "saturated", ailments.saturated(target, snapshot, since, patience.opens_after)
+    failed = [probe for probe in health.probes if probe.outcome != "ok"]
+    failing = ailments.canaries_failing(target, failed, patience.opens_after) if len(failed) == FAILING else None
+    return "alive", failing
 
 
 def _absent(
@@ -85,10 +88,12 @@ def _absent(
     lost_at = health.lost_at or snapshot.at
     graced = snapshot.at - lost_at < patience.startup_grace
     if not health.seen:
-        return "waiting", _waiting(target, snapshot) if graced else _never_seen(target, snapshot, lost_at)
+        return "waiting", ailments.waiting(target, snapshot) if graced else ailments.never_seen(
+            target, snapshot, lost_at
+        )
     if process and graced:
-        return "starting", _starting(target, snapshot)
-    return "dead", _unreachable(target, snapshot, patience)
+        return "starting", ailments.starting(target, snapshot)
+    return "dead", ailments.unreachable(target, snapshot, patience.opens_after)
 
 
 def _judged(health: Health, snapshot: Snapshot) -> set[str]:
@@ -124,136 +129,3 @@ def _known(snapshot: Snapshot, name: str) -> str:
 
 def _why_no_metrics(snapshot: Snapshot) -> str:
     return next((one.why for one in snapshot.facts if one.name == catalog.VLLM_METRICS and one.value is None), "")
-
-
-def _key(target: str, subject: str) -> str:
-    return f"health:{target}:{subject}"
-
-
-def _health(  # the parts of a finding that differ here
-    target: str, subject: str, severity: Severity, summary: str, remedy: str, hold: float, onset: float | None = None
-) -> Finding:
-    return Finding(
-        key=_key(target, subject),
-        kind="health",
-        severity=severity,
-        subject=subject,
-        group=f"health:{target}",
-        summary=f"{target}: {summary}",
-        remedy=remedy,
-        hold=hold,
-        onset=onset,
-    )
-
-
-def _waiting(target: str, snapshot: Snapshot) -> Finding:
-    return _health(
-        target,
-        "waiting",
-        "info",
-        f"waiting for a server that was never seen: {snapshot.error}",
-        "start vLLM, or correct the target's url",
-        0.0,
-    )
-
-
-def _never_seen(target: str, snapshot: Snapshot, since: float) -> Finding:
-    return _health(
-        target,
-        "never seen",
-        "warning",
-        f"vLLM was never seen since the monitor started: {snapshot.error}",
-        "start vLLM, or correct the target's url",
-        0.0,
-        since,
-    )
-
-
-def _starting(target: str, snapshot: Snapshot) -> Finding:
-    return _health(
-        target,
-        "starting",
-        "info",
-        f"vLLM does not answer, but its process runs: it may be loading weights ({snapshot.error})",
-        "wait; after startup_grace this becomes an alert",
-        0.0,
-    )
-
-
-def _unreachable(target: str, snapshot: Snapshot, patience: Patience) -> Finding:
-    gone = "vLLM is gone" if snapshot.refused else "vLLM cannot be looked at"
-    return _health(
-        target,
-        "unreachable",
-        "critical",
-        f"{gone}: {snapshot.error}",
-        "look at the server's log and whether its process lives",
-        patience.opens_after,
-    )
-
-
-def _hung(target: str, health: Health, since: float, patience: Patience) -> Finding:
-    seen = "canaries run out of time" if health.engine.stuck else "requests are there"
-    return _health(
-        target,
-        "hung",
-        "critical",
-        f"vLLM is hung: it answers, {seen}, and its engine makes no step",
-        "look at the engine's process and its accelerator (py-spy dump, dmesg); only a restart helps as a rule",
-        patience.opens_after,
-        since,
-    )
-
-
-def _saturated(target: str, snapshot: Snapshot, since: float, patience: Patience) -> Finding:
-    known = values(snapshot.readings)
-    running, waiting = total(known, catalog.RUNNING) or 0.0, total(known, catalog.WAITING) or 0.0
-    return _health(
-        target,
-        "saturated",
-        "warning",
-        "vLLM is saturated: its engine works, but canaries run out of time "
-        f"({running:.0f} requests running, {waiting:.0f} waiting)",
-        "send it less, or give it more; compare arrivals with what the baseline knows",
-        patience.opens_after,
-        since,
-    )
-
-
-def _metrics_missing(target: str, why: str) -> Finding:
-    return _health(
-        target,
-        "metrics",
-        "warning",
-        f"vLLM answers but exports no vLLM metrics: {why}",
-        "start it without --disable-log-stats; until then only the canary is judged",
-        0.0,
-    )
-
-
-def _contract_broken(target: str, snapshot: Snapshot, missing: str) -> Finding:
-    version = _known(snapshot, catalog.VERSION)
-    summary = f"vLLM {version} does not show what it must: {missing}"
-    return _health(target, "contract", contract.severity(missing), summary, contract.REMEDY, 0.0)
-
-
-def _engine_dead(target: str, patience: Patience) -> Finding:
-    return _health(
-        target,
-        "engine",
-        "critical",
-        "vLLM says of itself that its engine is dead, though it answers",
-        "look at the server's log, and restart it",
-        patience.opens_after,
-    )
-
-
-def _canary_failing(target: str, probe: Probe, patience: Patience) -> Finding:
-    return _health(
-        target,
-        "canary",
-        "critical",
-        f"the last {FAILING} canaries failed ({probe.outcome}: {probe.detail})",
-        "send one by hand: monitor canary --requests 1",
-        patience.opens_after,
-    )
