@@ -325,7 +325,7 @@ def test_series_are_sorted_and_strata_apart() -> None:
     assert 4 == len(found_series)
 
 
-@hypothesis_settings(max_examples=30, deadline=None)
+@hypothesis_settings(max_examples=30)
 @given(st.floats(0.01, 100.0), st.floats(0.5, 3.0), st.integers(0, 1000))
 def test_scaling_changes_no_verdict(scale: float, factor: float, seed: int) -> None:
     """Baseline and probes multiplied by the same number give the same verdict."""
@@ -440,7 +440,7 @@ def test_a_start_told_only_after_a_restart() -> None:
 
 
 @given(st.lists(st.tuples(st.sampled_from([1.0, 1.5]), st.booleans(), st.integers(1, 12)), min_size=1, max_size=6))
-@hypothesis_settings(max_examples=50, deadline=None)
+@hypothesis_settings(max_examples=50)
 def test_spawned_means_found_since_a_restart(phases: list[tuple[float, bool, int]]) -> None:
     """Whatever a server goes through, what is told to have spawned slow began at or after that restart."""
     at, started, probes = 0.0, 0.0, []

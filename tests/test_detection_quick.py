@@ -116,7 +116,7 @@ def test_lasting_slowness_stays_found() -> None:
 
 
 STRETCHES = st.lists(st.tuples(st.sampled_from([1.0, 1.0, 1.08, 1.3, 2.0]), st.integers(1, 40)), min_size=1, max_size=5)
-SOME = settings(max_examples=100, deadline=None, derandomize=True)
+SOME = settings(max_examples=100, derandomize=True)
 
 
 def stream(seed: int, stretches: Sequence[tuple[float, int]], scale: float = 1.0, version: str = "1") -> list[Probe]:

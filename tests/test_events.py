@@ -3,7 +3,7 @@
 import itertools
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.canary.events import Stamped, events
@@ -84,7 +84,6 @@ def test_time_of_events(body: tuple[bytes, ...], expected: list[Stamped]) -> Non
     assert expected == list(events(reads(*body)))
 
 
-@settings(deadline=None)  # another process may take the core meanwhile
 @given(
     st.lists(st.lists(st.binary().map(lambda data: data.translate(None, b"\r\n")), min_size=1)),
     st.sampled_from(ENDS),

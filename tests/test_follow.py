@@ -345,7 +345,7 @@ class Model:
 STEPS = st.lists(st.sampled_from(["write", "tear", "look", "rename", "create", "reopen", "truncate"]), max_size=40)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(steps=STEPS, appends=st.booleans(), data=st.data())
 def test_any_sequence(steps: list[str], appends: bool, data: st.DataObject) -> None:  # noqa: FBT001 - hypothesis passes by name
     """Whatever is appended, torn, rotated and truncated in whatever order, each complete line is given once and in
@@ -374,7 +374,7 @@ def test_any_sequence(steps: list[str], appends: bool, data: st.DataObject) -> N
                     getattr(model, step)()
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(
     writes=st.lists(st.lists(st.integers(0, 60), max_size=20), max_size=10),
     first=st.integers(1, 200),

@@ -86,7 +86,7 @@ def forest(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return Path(shutil.copytree(TREES, tmp_path_factory.mktemp("host") / "trees"))
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(file=st.sampled_from(FILES), content=st.binary(max_size=64) | st.text("0189-,\n []:cpusome=").map(str.encode))
 def test_garbage_never_raises(forest: Path, file: str, content: bytes) -> None:
     """Whatever bytes a file holds, a look succeeds, tells every fact, and all its numbers are finite."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from examples import finding
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor import catalog, health, judge
@@ -155,7 +155,6 @@ def test_taking_a_baseline_up_forgets_the_last_ones_verdict(baseline: Baseline |
     assert (verdict.fresh(["short"]), slow.health, baseline) == (taken.arms, taken.health, taken.baseline)
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(1, 7), max_size=10), st.integers(0, 40))
 def test_a_restart_changes_no_verdict(beats: list[int], stop: int) -> None:
     """Probes judged beat by beat, or replayed from the store by a process that begins between them, say the same."""

@@ -4,7 +4,7 @@ import random
 
 import pytest
 from examples import AT, finding
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.detect.lately import MOST, Lately, step
@@ -82,7 +82,6 @@ def test_turns_are_few() -> None:
     assert MOST == len(turns(*flapping))
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(0, 40), max_size=5))
 def test_replay_equals_live(cuts: list[int]) -> None:
     """Intervals taken in one by one, in parts or at once give one state: a restart changes nothing."""

@@ -383,7 +383,7 @@ def test_any_file_may_be_missing_or_a_folder(name: str, tmp_path: Path) -> None:
             assert all((fact.value is None) == bool(fact.why) for fact in facts.values())
 
 
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 @given(
     name=st.sampled_from(sorted(ADDRESSES)),
     at=st.integers(0, 400),

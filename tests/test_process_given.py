@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.collect.process.arguments import facts
@@ -142,7 +142,6 @@ def test_a_program_of_its_own(nowhere: Proc) -> None:
     assert {None} == {fact.value for fact in facts(nowhere, Server(process))}
 
 
-@settings(deadline=None)
 @given(words=st.lists(WORDS, max_size=12))
 def test_parse_never_raises(words: list[str]) -> None:
     """Whatever the words are, there are no more arguments than words."""
@@ -162,7 +161,6 @@ def test_spellings_agree(name: str, value: str) -> None:
     assert {name: (value,)} == parse([f"--{underscores}", value])
 
 
-@settings(deadline=None)
 @given(text=st.text())
 def test_configured_never_raises(text: str) -> None:
     """Whatever a file holds, reading it gives names with values, or without."""
@@ -220,7 +218,6 @@ def test_long_values_keep_a_digest() -> None:
     assert {LONGEST} == {len(one), len(other)}
 
 
-@settings(deadline=None)
 @given(
     secret=st.from_regex(r"[A-Za-z0-9]{12,20}", fullmatch=True),
     form=st.sampled_from(

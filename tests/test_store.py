@@ -116,7 +116,7 @@ def test_probes_of_the_version_before(store: Store, file: Path) -> None:
     assert (probe(before=Load(1.0, 0.0), after=None),) == store.history.probes("llama", AT)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(
     ttft=st.floats(allow_nan=False, allow_infinity=False),
     itls=st.lists(st.floats(0, 100), max_size=3),

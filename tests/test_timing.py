@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.canary.answers import describe
@@ -91,7 +91,6 @@ def test_captured_answer(name: str, expected: tuple[object, ...]) -> None:
     assert ("ok", expected, 1.0, "length") == (timing.outcome, seen, timing.tpot, timing.finish)
 
 
-@settings(deadline=None)  # another process may take the core meanwhile
 @given(st.sampled_from(STREAMS), st.sampled_from([b"\n", b"\r\n", b"\r"]), st.data())
 def test_captured_answer_torn_anywhere(name: str, end: bytes, draw: st.DataObject) -> None:
     """However the reads fell, the tokens are the same, and their times those of the reads that completed them."""
@@ -402,7 +401,6 @@ DOCUMENTS = st.recursive(
 READS = st.lists(st.binary() | DOCUMENTS.map(event) | st.sampled_from([WORD, ROLE, USAGE, DONE]))
 
 
-@settings(deadline=None)  # another process may take the core meanwhile
 @given(READS, st.sampled_from([200, 400]))
 def test_any_bytes(reads: list[bytes], status: int) -> None:
     """Whatever arrives, reading gives an outcome, whose words can be stored and are few, and never raises."""

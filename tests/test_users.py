@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from examples import AT, finding
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor import catalog, derive, health, judge
@@ -101,7 +101,6 @@ def test_a_baseline_keeps_enough_and_no_more() -> None:
     assert () == users.known(None)
 
 
-@settings(deadline=None)
 @given(st.floats(0.01, 100.0), st.permutations(intervals(12, users_tpot=0.03)))
 def test_scale_and_order_change_nothing(scale: float, now: list[Traffic]) -> None:
     """However quick a server is, the same slowdown stands the same, in whatever order intervals come."""

@@ -19,7 +19,7 @@ LOADS = (Load(0.0, 0.0), Load(4.0, 0.0), Load(12.0, 2.0))
 """Of three classes, in each of which the server is as quick as that takes."""
 TYPICAL = {load: 1.0 + 0.1 * load.running for load in LOADS}
 
-some = settings(max_examples=60, deadline=None)
+some = settings(max_examples=60)
 
 
 def probe(at: float, factor: float, load: Load, started: float = -1e6) -> Probe:
@@ -140,7 +140,7 @@ def test_opens_and_closes_alternate(life: list[Probe]) -> None:
                 last[flip.finding.key] = flip.opened
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(life=lives())
 def test_rebuilt_equals_carried(tmp_path_factory: pytest.TempPathFactory, life: list[Probe]) -> None:
     """A state that is rebuilt from what the store kept is the state that was carried all the time."""

@@ -558,7 +558,7 @@ def test_beside_the_servers_own_figures() -> None:
     assert log == beside(log, silent)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(text=st.text() | st.text(" 0189.,:%-_()[]{}'\"RunigWatsAvgEe\x1b[\r"))
 @example('{"log": ' + "[" * 60_000)
 @example('{"message": "\\ud800", "asctime": "\\ud800"}')
@@ -573,7 +573,7 @@ def test_garbage(text: str) -> None:
         str(told).encode()
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(data=st.data())
 def test_mutated_lines(data: st.DataObject) -> None:
     """Lines with parts that are cut out, doubled or glued give finite numbers in their bounds, or nothing."""
@@ -587,7 +587,7 @@ def test_mutated_lines(data: st.DataObject) -> None:
         assert all(value is None or value <= 1 for value in (found.usage, found.hits))
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(content=st.lists(st.binary(max_size=80) | st.sampled_from(LINES).map(str.encode), max_size=12))
 def test_any_file(content: list[bytes]) -> None:
     """Whatever bytes a log holds, a look at it succeeds, and what it gives can be exported."""

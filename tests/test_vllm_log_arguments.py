@@ -43,7 +43,7 @@ def told(given_arguments: dict[str, object], *, namespace: bool) -> str:
     return repr(given_arguments)
 
 
-@settings(deadline=None, max_examples=500)
+@settings(max_examples=500)
 @given(values=GIVEN, namespace=st.booleans(), data=st.data())
 def test_no_secret_is_told(values: dict[str, object], namespace: bool, data: st.DataObject) -> None:  # noqa: FBT001 - hypothesis passes by name
     """No secret is told, however deep it stands; of a text that was cut nothing is told."""
@@ -102,7 +102,7 @@ def test_long_arguments() -> None:
     assert len(one) == LONGEST + 14
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(text=st.text("ab'\"\\,:= ()") | st.text())
 @example("'" * 3 + "\\")
 def test_any_text(text: str) -> None:
