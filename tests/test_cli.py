@@ -17,7 +17,7 @@ import pytest
 import structlog
 from anyio import to_thread
 from commands import TUNED, Cli, node
-from examples import baseline, probe
+from examples import baseline, finding, probe
 from processes import MONITOR, environment
 from routes import GOOD, answer, listening
 
@@ -26,7 +26,7 @@ from monitor.alert.message import utc
 from monitor.cli.config import metrics_page
 from monitor.detect import users
 from monitor.importers import own
-from monitor.model import Baseline, Context, Event, Fact, Load, Probe, Reading, Series, Traffic
+from monitor.model import Baseline, Context, Event, Fact, Flip, Load, Probe, Reading, Series, Traffic
 from monitor.settings import Canary, Target
 from monitor.store.outbox import Outgoing
 from monitor.store.store import Store
@@ -585,6 +585,22 @@ def test_check_of_a_slow_server(cli: Cli, captured: tuple[Any, Baseline]) -> Non
     text = cli.run("check", "--requests", "15", code=1).stdout
     assert "\n    near it: vllm.version 0.31.0 → 0.32.0 at " in text
     assert re.search(r"\n  incident: tiny: short T.*; probably vllm.version 0.31.0 → 0.32.0 at ", text)
+
+
+def test_check_of_what_is_open(cli: Cli, captured: tuple[Any, Baseline]) -> None:
+    """What a serving monitor found began when it says, and what happened then is its cause."""
+    cli.keep(captured[1])
+    store = Store(cli.store_url)
+    began = time.time() - 7200.0
+    open_ones = [finding(f"regression:tiny:short:{metric}", onset=began) for metric in ("ttft", "tpot")]
+    store.outbox.settle(
+        "tiny", [Flip(one, opened=True, since=began, at=began, tell=True) for one in open_ones], (), began
+    )
+    store.close()
+    turn(cli.url, slow=3.0)
+
+    text = cli.run("check", "--requests", "15", code=1).stdout
+    assert re.search(rf"\n  incident: tiny: short T.* since {utc(began)}; no cause is known", text)
 
 
 def test_check_says_what_users_have(cli: Cli, captured: tuple[Any, Baseline]) -> None:

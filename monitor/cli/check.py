@@ -174,9 +174,14 @@ async def _check(chosen: Settings, survey: Survey, remembered: Known, requests: 
         past=remembered.past,
         events=remembered.events,
     )
-    _, judged = judge.judge(memory, seen, (), terms)
+    _, judged = judge.judge(memory, seen, remembered.entries, terms)
     settled = tuple({"fact": fact, "value": value} for fact, value in sorted(remembered.accepted))
-    entries = [OpenFinding(one, now.at if one.onset is None else one.onset, now.at) for one in judged.findings]
+    # What a serving monitor found began when it says, and not with these canaries.
+    since = {entry.finding.key: entry.since for entry in remembered.entries}
+    entries = [
+        OpenFinding(one, since.get(one.key, now.at if one.onset is None else one.onset), now.at)
+        for one in judged.findings
+    ]
     told = tuple(sentence(one) for one in incidents(name, entries, judge.beside(memory, seen, 0.0)))
     return Result(name, baseline.name if baseline else None, told, judged.findings, judged.judgements, settled)
 

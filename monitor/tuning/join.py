@@ -1,6 +1,6 @@
 """What happened at nearly the same time: the changes near a trouble, and what got slower near a setting's change."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from monitor import catalog
@@ -48,15 +48,22 @@ def join(
 ) -> tuple[Finding, ...]:
     """Say of each trouble which changes are near its onset, and of each setting what got slower near its change.
 
-    `entries` are open: a regression that is not judged just now may be the one that a change brought. A trouble of
-    health whose onset nobody knows began when it was found, at the latest now (`at`, which settings do without).
+    `entries` are open: a regression that is not judged just now may be the one that a change brought, and a trouble
+    that is open began when it did. One of health whose onset nobody knows begins now (`at`, which settings do without).
     """
     found, entries, changes = tuple(findings), tuple(entries), tuple(changes)
     since = {entry.finding.key: entry.since for entry in entries}
     known = {entry.finding.key: entry.finding for entry in entries} | {finding.key: finding for finding in found}
     slower = [Near(_effect(one), one.onset) for one in known.values() if one.kind == "regression" and one.onset]
-    began = [since.get(one.key, at) if one.onset is None and one.kind == "health" else one.onset for one in found]
+    began = [_began(one, since, at) for one in found]
     return tuple(replace(one, near=_near(one, onset, changes, slower)) for one, onset in zip(found, began, strict=True))
+
+
+def _began(finding: Finding, since: Mapping[str, float], at: float | None) -> float | None:
+    if finding.kind == "tuning":
+        return finding.onset
+    now = at if finding.kind == "health" else None
+    return since.get(finding.key, now if finding.onset is None else finding.onset)
 
 
 def _near(finding: Finding, onset: float | None, changes: Iterable[Near], slower: Iterable[Near]) -> tuple[Near, ...]:
