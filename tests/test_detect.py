@@ -123,6 +123,19 @@ def test_recovery_of_a_large_shift_need_not_be_whole() -> None:
     assert {} == found(SHORT, [*slow, *noisy(5, 4200.0, 15, 1.12)])
 
 
+def test_quick_probes_are_no_recovery() -> None:
+    """Of a server that stays slow some probes look quick, as those whose load was told wrongly: it stays found."""
+    slow = noisy(4, 3000.0, 400, 1.6)
+    rng = random.Random(5)
+    mixed = [replace(one, ttft=0.06, tpot=0.012) if rng.random() < 0.15 else one for one in slow[20:]]
+    measure = verdict.ruler(SHORT, POLICY)
+    arms = verdict.step(verdict.fresh(["short"]), measure, [*noisy(3, 0.0, 50), *slow[:20]], POLICY)
+    for one in mixed:
+        arms = verdict.step(arms, measure, [one], POLICY)
+
+        assert 2 == len(verdict.judge(arms, "llama", measure, one.at, POLICY).findings)
+
+
 def test_one_step_is_one_finding() -> None:
     """However long a server was well before, a step is found once, and stays found until it is over."""
     probes = [*noisy(3, 0.0, 2000), *noisy(4, 120_000.0, 60, 1.2)]

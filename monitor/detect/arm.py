@@ -1,8 +1,9 @@
 """What is remembered of one metric of one profile, and how one probe changes it: a frozen value in, one out."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from math import exp
-from statistics import median
+from math import exp, sqrt
+from statistics import NormalDist, median
 
 from monitor.detect.calibrate import FLOOR, HUMBLE_EFFECT, Calibration, doubt, gate
 from monitor.detect.leaves import leaf
@@ -18,6 +19,8 @@ MOST_CHANGE = 1.0
 """The largest log change that one probe adds to a mean: beyond 2.7 times, one more straggler says nothing more."""
 SURE = 4.0
 """Standard deviations by which a recovery must be clear of half the shift that was found."""
+QUICK = 0.2
+"""The share of a slow server's probes that may look quick."""
 SAME_START = 5.0
 """Seconds by which two tellings of one process's start may differ."""
 AT_START = 2
@@ -92,6 +95,15 @@ def lately(arm: Arm, policy: Policy) -> float | None:
     return median(arm.track.logs[-max(policy.shortest, min(size, LATELY)) :])
 
 
+def recovered(logs: Sequence[float], half: float, spread: float) -> bool:
+    """Say whether surely more probes are below half of a shift of spreads than a server that is still slow would show.
+
+    A mean does not see that: a few whose load was told wrongly are so quick that they hide the others.
+    """
+    quick = max(QUICK, NormalDist().cdf(-half))
+    return sum(one < half * spread for one in logs) > len(logs) * quick + SURE * sqrt(len(logs) * quick * (1 - quick))
+
+
 def _respawned(arm: Arm, probe: Probe) -> Arm:
     """Begin anew with a new process of the server: how fast it is may be settled at its start, and only then."""
     if probe.started is None or (arm.started is not None and abs(probe.started - arm.started) < SAME_START):
@@ -119,13 +131,14 @@ def _weighed(arm: Arm, calibration: Calibration, policy: Policy) -> Arm:
         news = any(by >= one.least and effect >= floor for one, by, effect in every)
         return _opened(arm, calibration, policy, pages=pages) if news else arm
     half = arm.found.spreads / 2
-    over = [
+    over = (
         one.size
         for one, by, effect in every
         if effect < enough and max(by, effect / calibration.spread) + SURE * one.noise < half
-    ]
-    if over:  # the probes that showed it are let go: they must not show it again
-        return replace(arm, found=None, track=newest(track, min(over)), reborn=False)
+    )
+    size = next((size for size in over if recovered(track.logs[-size:], half, calibration.spread)), None)
+    if size:  # the probes that showed it are let go: they must not show it again
+        return replace(arm, found=None, track=newest(track, size), reborn=False)
     worst = max(arm.found.worst, change(track, LATELY)) if end >= LATELY else arm.found.worst
     return replace(arm, found=replace(arm.found, worst=worst, pages=arm.found.pages or pages))
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from seen import METRIC, PROFILE, Array, expected, lives, np, probes, sifted
 from worlds import Drawn
 
-from monitor.detect.arm import AT_START, HIGHEST, MOST_CHANGE, SURE, Arm, fed
+from monitor.detect.arm import AT_START, HIGHEST, MOST_CHANGE, SURE, Arm, fed, recovered
 from monitor.detect.calibrate import FLOOR, HUMBLE_EFFECT, Calibration, doubt, gate
 from monitor.detect.ruler import LOWEST, Policy, Ruler
 from monitor.detect.scan import LONGEST, Track, information, onset, shift
@@ -86,6 +86,7 @@ class _Stretch:
         self._at, self._ends, self._start = at, ends, 0
         self._scores = np.minimum(highest, np.maximum(LOWEST, scores))
         self._total = np.concatenate([[0.0], np.cumsum(self._scores)])
+        self._logs = changes
         clipped = np.minimum(MOST_CHANGE, np.maximum(-MOST_CHANGE, changes))
         self._sums = sums = np.concatenate([[0.0], np.cumsum(clipped)])
         self._by = np.full((len(self._windows), len(ends)), np.nan)
@@ -161,13 +162,21 @@ class _Stretch:
         by, effect = self._by[:, look:], self._effect[:, look:]
         apart = np.maximum(by, effect / self._spread) + SURE * self._noise
         over = (apart < state.spreads / 2) & (effect < self._enough)
-        ending = np.flatnonzero(over.any(axis=0))
-        closed = look + int(ending[0]) if len(ending) else None
+        closed, size = self._recovered(over, look, state.spreads / 2)
         paging = [] if state.pages else np.flatnonzero(self._paging(slice(look, closed)))
         if closed is not None:
-            size = self._windows[int(np.flatnonzero(over[:, closed - look])[0])].size
             self._forget(int(self._ends[closed]) - size)
         return closed, look + int(paging[0]) if len(paging) else None
+
+    def _recovered(self, over: Array, look: int, half: float) -> tuple[int | None, int]:
+        """Give the first look at which a window that is over is recovered by its probes, too, and its size."""
+        for each in np.flatnonzero(over.any(axis=0)):
+            end = int(self._ends[look + each])
+            for row in np.flatnonzero(over[:, each]):
+                size = self._windows[row].size
+                if recovered(self._logs[end - size : end].tolist(), half, self._spread):
+                    return look + int(each), size
+        return None, 0
 
     def _forget(self, start: int) -> None:
         """Let go the probes before one."""
