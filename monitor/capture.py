@@ -19,6 +19,8 @@ from monitor.tuning.change import Change
 
 EXTRAS = 3
 """Probes of each profile that is captured beside those that are watched."""
+HANGING = 3
+"""So many time-outs in a row are a server that hangs."""
 MOST_FAILED = 0.05
 """A larger share of failed probes makes the sample a sample of trouble."""
 MOST_UNUSABLE = 0.5
@@ -36,13 +38,17 @@ async def probes(
 ) -> tuple[Probe, ...]:
     """Send warm-up probes and then `requests` that count, `rate` a second at most; `done` is told each of those.
 
-    A probe that our own loop's lag spoiled does not count; at most as many again are sent in the place of such.
+    A probe that our own loop's lag spoiled does not count; at most as many again are sent in the place of such. Of a
+    server that hangs no more is asked than it takes to know that.
     """
-    for _ in range(WARMUP):
-        await canary.probe(profile)
+    warming: list[Probe] = []
+    while len(warming) < WARMUP:
+        warming.append(await canary.probe(profile))
+        if hangs(warming):
+            return tuple(warming)
     kept: list[Probe] = []
     counted = 0
-    while counted < requests and len(kept) < 2 * requests:
+    while counted < requests and len(kept) < 2 * requests and not hangs(kept):
         began = time.perf_counter()
         probe = await canary.probe(profile)
         kept.append(probe)
@@ -53,11 +59,16 @@ async def probes(
     return tuple(kept)
 
 
+def hangs(kept: Sequence[Probe]) -> bool:
+    """Say whether the last probes all ran out of time."""
+    return len(kept) >= HANGING and all(probe.outcome == "timeout" for probe in kept[-HANGING:])
+
+
 async def extras(canary: Canary, profiles: Iterable[str], done: Callable[[Probe], None]) -> tuple[Probe, ...]:
     """Send a few probes of the profiles that are not watched: what caching and other prompts do is then known."""
-    kept = []
+    kept: list[Probe] = []
     for profile in profiles:
-        for _ in range(EXTRAS):
+        for _ in range(0 if hangs(kept) else EXTRAS):
             kept.append(await canary.probe(profile))
             done(kept[-1])
     return tuple(kept)

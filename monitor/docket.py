@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import structlog
 
@@ -61,18 +62,7 @@ class Docket:
         """Keep what opened and closed with its messages; what could not be kept is settled again on the next beat."""
         settled, flips = ledger.settle(self._ledger, judged.findings, judged.keys, at)
         self._open = settled.open
-        drifted = _drifted(settled.open)
-        outgoing = [
-            replace(message, not_before=circumstances.muted_until or 0.0)
-            for flip in flips
-            if flip.tell
-            for message in self._messages(
-                flip,
-                flips,
-                _changed(flip, drifted, circumstances.events),
-                self._incident(flip, settled.open, judged.users),
-            )
-        ]
+        outgoing = self._outgoing(flips, settled.open, judged.users, circumstances)
         if flips:
             await asyncio.to_thread(self._outbox.settle, self._target, flips, outgoing, at)
         self._ledger = settled
@@ -80,6 +70,35 @@ class Docket:
             verb = "finding opened" if flip.opened else "finding closed"
             log = _log.warning if flip.opened and flip.finding.severity != "info" else _log.info
             log(verb, summary=flip.finding.summary, severity=flip.finding.severity, key=flip.finding.key)
+
+    async def leave(self, circumstances: Circumstances, at: float) -> None:
+        """Close what the last process left open of a target that nobody watches any more, well or not."""
+        await self.wake()
+        flips = ledger.close(self._ledger, at)
+        outgoing = self._outgoing(flips, (), (), circumstances)
+        await asyncio.to_thread(self._outbox.settle, self._target, flips, outgoing, at)
+        _log.warning("target is no longer watched: what was open is closed", target=self._target, findings=len(flips))
+
+    def _outgoing(
+        self,
+        flips: tuple[Flip, ...],
+        still_open: tuple[OpenFinding, ...],
+        users: tuple[Standing, ...],
+        circumstances: Circumstances,
+    ) -> list[Outgoing]:
+        """Give the messages about flips, which wait for the end of a mute."""
+        drifted = _drifted(still_open)
+        return [
+            replace(message, not_before=circumstances.muted_until or 0.0)
+            for flip in flips
+            if flip.tell
+            for message in self._messages(
+                flip,
+                flips,
+                _changed(flip, drifted, circumstances.events),
+                self._incident(flip, still_open, users),
+            )
+        ]
 
     def _messages(
         self, told: Flip, flips: Iterable[Flip], changed: tuple[str, ...], incident: Incident | None
@@ -96,6 +115,25 @@ class Docket:
         entries, had = (still_open, users) if flip.opened else (self._ledger.open, ())
         known = incidents(self._target, entries, had)
         return next((one for one in known if flip.finding.key in {entry.finding.key for entry in one.findings}), None)
+
+
+async def leave(outbox: Outbox, watched: Iterable[str], tell: Tell, circumstances: Circumstances, at: float) -> None:
+    """Close what is open of targets that are watched no longer, and tell what was told: nobody will ever judge it.
+
+    Raises StoreError; of each target everything is kept then, or nothing.
+    """
+    for target in await asyncio.to_thread(outbox.others, watched):
+        await Docket(target, outbox, partial(_tell_unwatched, tell)).leave(circumstances, at)
+
+
+def _tell_unwatched(
+    tell: Tell, target: str, flip: Flip, also: tuple[str, ...], changed: tuple[str, ...], incident: Incident | None
+) -> tuple[Outgoing, ...]:
+    """Word what closes without being over: silence is no recovery."""
+    known = flip.finding.summary.removeprefix(f"{target}: ")
+    summary = f"{target} is no longer watched, so whether this is over is not known: {known}"
+    told = tell(target, flip, also, changed, incident)
+    return tuple(replace(one, message={**one.message, "summary": summary}) for one in told)
 
 
 def _changed(flip: Flip, drifted: Iterable[str], events: Iterable[Event]) -> tuple[str, ...]:

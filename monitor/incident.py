@@ -11,6 +11,9 @@ from monitor.model import SEVERITIES, Cause, Finding, Incident, OpenFinding, Sev
 TOGETHER = 600.0
 """Findings of which each begins within so many seconds of the one before are one incident."""
 
+LATER = 60.0
+"""Seconds after an incident's onset from which on it is said that a finding began later."""
+
 HALF_BEFORE = 600.0
 """What happened so many seconds before an onset weighs half of what happened at the onset; twice as far, a quarter."""
 HALF_AFTER = 120.0
@@ -69,7 +72,7 @@ def _incident(
         # Incidents of one target begin apart: when tells which.
         key=f"incident:{target}:{onset:.0f}",
         target=target,
-        title=_title(target, [entry.finding for entry in chain if entry not in slowing]),
+        title=_title(target, [entry for entry in chain if entry not in slowing]),
         onset=onset,
         severity=max((entry.finding.severity for entry in chain), key=_rank),
         findings=tuple(chain),
@@ -91,10 +94,15 @@ def _slowing(chain: Sequence[OpenFinding]) -> list[OpenFinding]:
     return [entry for entry in early if entry.finding.subject in SLOWING]
 
 
-def _title(target: str, found: Sequence[Finding]) -> str:
-    gravest = sorted(found, key=lambda one: -_rank(one.severity))
-    named = [str(one.evidence.get("effect", _said(target, one))) for one in gravest[:MOST_NAMED]]
-    more = f" and {len(found) - MOST_NAMED} more" if len(found) > MOST_NAMED else ""
+def _title(target: str, entries: Sequence[OpenFinding]) -> str:
+    """Name the gravest, and which of them began later than the incident."""
+    gravest = sorted(entries, key=lambda one: -_rank(one.finding.severity))[:MOST_NAMED]
+    late = {one.finding.key for one in gravest if one.since - entries[0].since > LATER}
+    named = [
+        f"{'later ' if one.finding.key in late else ''}{one.finding.evidence.get('effect', _said(target, one.finding))}"
+        for one in sorted(gravest, key=lambda one: one.finding.key in late)
+    ]
+    more = f" and {len(entries) - MOST_NAMED} more" if len(entries) > MOST_NAMED else ""
     return f"{target}: {', '.join(named)}{more}"
 
 
@@ -107,7 +115,9 @@ def _causes(
     target: str, chain: Sequence[OpenFinding], slowing: Sequence[OpenFinding], settings: Sequence[Finding]
 ) -> tuple[Cause, ...]:
     """Rank by closeness in time, then by severity, then the newest first, and what one look saw as it was recorded."""
-    onsets = [entry.since for entry in chain if entry not in slowing]
+    # A slowness is to be explained; that the server died of it later is not.
+    begun = [entry for entry in chain if entry not in slowing]
+    onsets = [entry.since for entry in begun if entry.finding.kind == begun[0].finding.kind]
     wrong = _wrong(settings)
     ranked = [_trouble(target, entry, onsets) for entry in slowing]
     ranked += [

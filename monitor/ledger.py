@@ -45,6 +45,11 @@ def settle(
     return Ledger((*stay, *fresh), tuple(pending.items()), kept), flips
 
 
+def close(ledger: Ledger, at: float) -> tuple[Flip, ...]:
+    """Close all that is open, well or not, because nobody will judge it any more; of each group one flip tells it."""
+    return tuple(_closings(list(ledger.open), [], at))
+
+
 def _grow_pending(ledger: Ledger, found: dict[str, Finding], at: float) -> dict[str, _Pending]:
     is_open = {entry.finding.key for entry in ledger.open}
     before = dict(ledger.pending)

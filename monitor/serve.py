@@ -18,6 +18,7 @@ from monitor.canary.canary import Server
 from monitor.canary.stopwatch import Lag, Stopwatch
 from monitor.collect.vllm import look as vllm
 from monitor.delivery import Delivery
+from monitor.docket import Circumstances, leave
 from monitor.export.board import Board, Periods
 from monitor.health import Patience
 from monitor.heartbeat import REMOTE, Heart, Local, Pulse
@@ -28,6 +29,7 @@ from monitor.parts import canary, client, is_local, loading, node_looks, others,
 from monitor.rules.load import load
 from monitor.settings import Settings, Target
 from monitor.sinks import sinks
+from monitor.store.history import EVERYWHERE
 from monitor.store.outbox import Outgoing
 from monitor.store.schema import StoreError
 from monitor.store.store import Store
@@ -67,13 +69,13 @@ async def serve(settings: Settings, store: Store, listening: socket.socket, stop
     # is closed. Until uvicorn installs its own, this one must already stop it.
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, setattr, server, "should_exit", True)
-    await asyncio.to_thread(store.outbox.close_others, list(settings.target), time.time())
     async with AsyncExitStack() as stack:
         outside = await stack.enter_async_context(httpx.AsyncClient(timeout=10.0))
         # Before anything runs: what is wrong with a sink, a rule, a key or a certificate is told in one line.
         told = sinks(settings)
         pulses = {name: pulse(name, one, settings) for name, one in settings.target.items()}
         connections = {name: await stack.enter_async_context(client(one)) for name, one in settings.target.items()}
+        await _leave(settings, store)
         async with asyncio.TaskGroup() as group:
             parts = _common_parts(process, Delivery(store, told, outside, board.events.attempted))
             for name, target in settings.target.items():
@@ -91,6 +93,14 @@ async def serve(settings: Settings, store: Store, listening: socket.socket, stop
             await server.serve(sockets=[listening])
             for task in tasks:
                 task.cancel()
+
+
+async def _leave(settings: Settings, store: Store) -> None:
+    """Close what is open of targets that the settings have no longer; what mutes all holds messages about that, too."""
+    now = time.time()
+    holding = await asyncio.to_thread(store.history.events, EVERYWHERE, now)
+    muted_until = max((event.until for event in holding if event.kind == "mute"), default=None)
+    await leave(store.outbox, settings.target, partial(tell, settings), Circumstances(muted_until=muted_until), now)
 
 
 async def _target_parts(process: _Process, plan: Pulse, target: Target, connection: httpx.AsyncClient) -> Parts:

@@ -5,9 +5,9 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, field_validator
+from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, field_serializer, field_validator
 
-from monitor.settings_kinds import Duration, Name, Section, SettingsError, duration
+from monitor.settings_kinds import Duration, Name, Secret, Section, SettingsError, duration
 from monitor.settings_sink import Sink
 from monitor.settings_target import LOOPBACK, Target, address
 
@@ -63,7 +63,7 @@ def sendable(headers: dict[str, SecretStr]) -> dict[str, SecretStr]:
     return headers
 
 
-Headers = Annotated[dict[str, SecretStr], AfterValidator(sendable)]
+Headers = Annotated[dict[str, Secret], AfterValidator(sendable)]
 ExtraBody = Annotated[dict[str, Any], AfterValidator(extra)]
 
 
@@ -149,8 +149,12 @@ class Ascend(Section):
 class StoreSettings(Section):
     """Where samples, baselines and findings are kept, and for how long."""
 
-    url: SecretStr = SecretStr("")
+    url: Secret = SecretStr("")
     retention: Duration = Field(30 * 86_400.0, ge=3600)
+
+    @field_serializer("url", when_used="json")
+    def _path_is_no_secret(self, url: SecretStr) -> str:
+        return url.get_secret_value() if url.get_secret_value().startswith("sqlite:///") else str(url)
 
 
 class Settings(Section):

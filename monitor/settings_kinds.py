@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, PlainSerializer
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, PlainSerializer, SecretStr
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
@@ -48,8 +48,16 @@ def secret_of_file(setting: str, file: str) -> str:
         raise SettingsError(f"{setting} {file}: {error}; correct the path or its rights") from None
 
 
+def unmasked(secret: SecretStr) -> SecretStr:
+    """Refuse what is shown in place of a secret."""
+    if secret.get_secret_value() and set(secret.get_secret_value()) == {"*"}:
+        raise ValueError("these stars only stand for a secret: write the secret itself, or the file that it is in")
+    return secret
+
+
 Duration = Annotated[float, BeforeValidator(duration), PlainSerializer(written, when_used="json")]
 Name = Annotated[str, AfterValidator(name)]
+Secret = Annotated[SecretStr, AfterValidator(unmasked)]
 
 
 class Section(BaseModel):

@@ -6,15 +6,15 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr, model_validator
 
-from monitor.settings_kinds import Section, SettingsError, secret_of_file
+from monitor.settings_kinds import Secret, Section, SettingsError, secret_of_file
 
 
 class Sink(Section):
     """Where flips are told; `url` is a secret, because such addresses carry tokens."""
 
     kind: Literal["webhook", "apprise", "log"]
-    url: SecretStr = SecretStr("")
-    secret: SecretStr = SecretStr("")
+    url: Secret = SecretStr("")
+    secret: Secret = SecretStr("")
     secret_file: str = ""
 
     @model_validator(mode="after")

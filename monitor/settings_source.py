@@ -20,9 +20,9 @@ ENV_TESTS = "MONITOR_TEST_"
 def load(file: Path | None, env: Mapping[str, str], targets: tuple[str, ...] = ()) -> Settings:
     """Read the settings from a file (default ./monitor.toml if it is there) and the environment.
 
-    `targets` are addresses from the command line, of the web or like unix:/run/vllm.sock; they replace the configured
-    ones, keeping the name and key of a configured target with the same address. Raises SettingsError with one line per
-    mistake.
+    `targets` are from the command line: names of configured ones, or addresses, of the web or like unix:/run/vllm.sock.
+    They replace the configured ones; one with the same address keeps its name and key. Raises SettingsError with one
+    line per mistake.
     """
     path = file or (DEFAULT_FILE if DEFAULT_FILE.exists() else None)
     tree = _read(path) if path else {}
@@ -94,6 +94,8 @@ def _line(error: Any, named: dict[tuple[str, ...], str], path: Path | None) -> s
     where = f"{next(near, path or 'settings')}: {'.'.join(location)}"
     if error["type"] == "extra_forbidden":
         return f"{where}: unknown key; known here: {', '.join(_known(location[:-1]))}"
+    if location[0] == "target" and error["type"] in {"dict_type", "model_type"}:
+        return f"{where}: each target is a table: write [target.NAME] above it, with a name of your choice"
     return f"{where}: {_said(error)}"
 
 
@@ -114,10 +116,14 @@ def _retargeted(settings: Settings, addresses: tuple[str, ...]) -> Settings:
     known = {target.shown: (name, target) for name, target in settings.target.items()}
     chosen = {}
     for address in addresses:
+        if address in settings.target:
+            chosen[address] = settings.target[address]
+            continue
         try:
             target = reached(address)
         except ValidationError as error:
-            raise SettingsError(f"--target: {_said(error.errors()[0])}") from None
+            names = "; or a name: " + ", ".join(settings.target) if settings.target != Settings().target else ""
+            raise SettingsError(f"--target: {_said(error.errors()[0])}{names}") from None
         name, target = known.get(target.shown, (_named_after(target.shown), target))
         chosen[name] = target
     return settings.model_copy(update={"target": chosen})

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
-from monitor.settings_kinds import Duration, Section, SettingsError, secret_of_file
+from monitor.settings_kinds import Duration, Secret, Section, SettingsError, secret_of_file
 
 DEFAULT_URL = "http://localhost:8000"
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
@@ -47,7 +47,7 @@ class Target(Section):
 
     url: Url = DEFAULT_URL
     uds: Socket = ""
-    api_key: SecretStr = SecretStr("")
+    api_key: Secret = SecretStr("")
     api_key_file: str = ""
     ca_file: str = ""
     client_cert_file: str = ""

@@ -13,8 +13,9 @@ OF_PROMETHEUS = {"up": {"job", "instance"}}
 
 _WORDS = {"and", "or", "unless", "offset", "by", "without", "on", "ignoring", "group_left", "group_right", "bool"}
 _FUNCTIONS = {
-    *{"abs", "absent", "avg_over_time", "bottomk", "count", "increase", "label_replace", "max", "max_over_time", "min"},
-    *{"min_over_time", "quantile", "quantile_over_time", "rate", "sum", "time", "topk"},
+    *{"abs", "absent", "avg_over_time", "bottomk", "count", "increase", "label_replace", "last_over_time", "max"},
+    *{"max_over_time", "min", "min_over_time", "quantile", "quantile_over_time", "rate", "sum", "time", "timestamp"},
+    "topk",
 }
 _SELECTOR = re.compile(r"([a-zA-Z_:][\w:]*)\s*\{([^}]*)\}|([a-zA-Z_:][\w:]*)")
 _MATCHER = re.compile(r"(\w+)\s*(?:=~|!~|!=|=)")
@@ -57,7 +58,7 @@ def queries(rule: Rule) -> list[str]:
 def selectors(query: str) -> list[tuple[str, set[str]]]:
     """Give every metric that a query names, with the labels that it matches; other words must be PromQL's."""
     bare = _GROUPING.sub(" ", re.sub(r"\"[^\"]*\"|'[^']*'", '""', query))
-    bare = re.sub(r"\[\w+\]|\boffset\s+\w+|\b\d\w*", " ", bare)
+    bare = re.sub(r"\[[\w:]+\]|\boffset\s+\w+|\b\d\w*", " ", bare)
     found = [(one[0] or one[2], set(_MATCHER.findall(one[1]))) for one in _SELECTOR.findall(bare)]
     return [(name, labels) for name, labels in found if name not in _WORDS | _FUNCTIONS]
 
@@ -81,6 +82,12 @@ def exported() -> dict[str, set[str]]:
         for series in (name,) if whole else tuple(name + part for part in parts):
             known[series] = {*metric.labels, "job", "instance"}
     return known
+
+
+def recorded(rule: Rule) -> set[str]:
+    """Give the labels of a recording rule: those by which it groups, and those of a metric that it begins with."""
+    first = rule.fields["expr"].lstrip("( ").split()[0]
+    return groupings(rule.fields["expr"]) | exported().get(first, set())
 
 
 def counters() -> set[str]:

@@ -104,7 +104,7 @@ async def test_delivered(name: str, kind: str) -> None:
             "closed",
             "resolved: llama: canary TTFT 50 → 75 ms (+50%) against baseline 'good-day', profile short",
             [
-                "since 2027-01-15 07:55:00 UTC, over at 2027-01-15 08:10:00 UTC",
+                "since 2027-01-15 07:55:00 UTC, closed at 2027-01-15 08:10:00 UTC",
                 "also llama: canary TPOT 10 → 15 ms (+50%)",
                 "users' TPOT +50%, too",
                 "probably vm.swappiness 0 → 60 at 2027-01-15 07:54:00 UTC",

@@ -5,11 +5,14 @@ from contextlib import closing
 from dataclasses import astuple, replace
 from pathlib import Path
 
+import httpx
 import pytest
 from serving import simulated
-from world import world
+from world import Calm, bird, world
 
 from monitor import capture, catalog
+from monitor.canary.canary import Server
+from monitor.canary.stopwatch import Stopwatch
 from monitor.cli.capture_session import before
 from monitor.detect import capacity
 from monitor.detect.ruler import Policy, ruler
@@ -146,6 +149,18 @@ async def test_spoiled_probes_are_sent_again(tmp_path: Path) -> None:
     assert 5 == len(told)
     assert len(got) <= 10
     assert not any(probe.warmup for probe in got)
+
+
+async def test_a_hanging_server_is_asked_no_more() -> None:
+    """Three time-outs in a row end the warm-up, the sample and what is probed beside it: a hundred would take hours."""
+    told: list[Probe] = []
+    async with simulated(hang=True) as server, httpx.AsyncClient(base_url=server.url, trust_env=False) as client:
+        canary = bird(client, Stopwatch(Calm), timeout=0.05)
+        canary.serves(Server("tiny", "0.32.0"))
+        sent = await capture.probes(canary, "short", 100, 1e3, told.append)
+        beside = await capture.extras(canary, ("warm", "long"), told.append)
+
+    assert (["timeout"] * 3, 3) == ([probe.outcome for probe in sent], len(beside))
 
 
 WARM = replace(GOOD, profile="warm", cold_ttft=0.4, tpot=None, itls=(), output_tokens=2)

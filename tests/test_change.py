@@ -9,7 +9,7 @@ from monitor import catalog
 from monitor.model import Event, Fact, Near, OpenFinding
 from monitor.tuning.change import MOST as MOST_KEPT
 from monitor.tuning.change import UNKNOWN, Change, Past, merged, past, spread, step
-from monitor.tuning.join import AFTER, BEFORE, MOST, happened, join
+from monitor.tuning.join import AFTER, BEFORE, MOST, NOTED, happened, join
 
 GOVERNOR = "/sys/devices/system/cpu/cpu*/cpufreq/scaling_governor"
 PACKAGE = catalog.PROCESS_PACKAGE["vllm"]
@@ -113,6 +113,13 @@ def test_a_few_changes_are_told() -> None:
 def test_without_an_onset_nothing_is_joined() -> None:
     """Where nobody knows when something began, nothing came with it."""
     assert () == joined(None, Near("restart", AT))
+
+
+def test_a_note_after_a_regression_is_no_cause() -> None:
+    """What somebody notes within two minutes may be what he did; later it is what he thinks of the regression."""
+    notes = [Near(str(offset), AT + offset, "annotation") for offset in (-BEFORE, NOTED, NOTED + 1)]
+
+    assert [str(NOTED), str(-BEFORE)] == [one.what for one in joined(AT, *notes)]
 
 
 def test_changes_near_a_trouble_of_health() -> None:

@@ -26,7 +26,7 @@ from monitor.alert.message import utc
 from monitor.cli.config import metrics_page
 from monitor.detect import users
 from monitor.importers import own
-from monitor.model import Baseline, Context, Event, Fact, Flip, Load, Probe, Reading, Series, Traffic
+from monitor.model import Baseline, Context, Event, Fact, Finding, Flip, Load, Probe, Reading, Series, Traffic
 from monitor.settings import Canary, Target
 from monitor.store.outbox import Outgoing
 from monitor.store.store import Store
@@ -430,6 +430,49 @@ def test_capture_from_history(cli: Cli) -> None:
     found = own.read(cli.run("baseline", "export", "then").stdout)
     assert Context("tiny", Target(url=cli.url).endpoint) == found.context
     assert tuple(one.at for one in reversed(made)) == found.series[0].times
+
+
+def test_capture_counts_what_failed(cli: Cli) -> None:
+    """A probe that ran out of time is counted as failed, also where the monitor's own loop lagged meanwhile."""
+    remembered(cli, 40)
+    remembered(cli, 1, outcome="timeout", ttft=None, tpot=None, e2e=None, itls=(), lag=0.5)
+
+    assert 1 == cli.json("baseline", "capture", "json", "--last", "10m")["benchmark"]["failed"]
+    lines = cli.run("baseline", "capture", "words", "--last", "10m").stdout.splitlines()
+    assert ["Failed requests 1"] == [" ".join(line.split()) for line in lines if "Failed" in line]
+
+
+def begun(cli: Cli, found: Finding) -> float:
+    """Open a finding as a serving monitor does; gives when it began."""
+    now = time.time()
+    store = Store(cli.store_url)
+    store.outbox.settle("tiny", [Flip(found, opened=True, since=now - 900, at=now - 720, tell=True)], (), now)
+    store.close()
+    return now - 900
+
+
+def test_capture_of_a_slow_server(cli: Cli) -> None:
+    """A capture while a regression is open says what it makes the new normal: on stderr, as JSON in a field."""
+    remembered(cli, 30)
+    cli.keep(baseline(endpoint=Target(url=cli.url).endpoint))
+    began = begun(cli, finding("regression:tiny:short:tpot", evidence={"effect": "short TPOT +80%"}))
+
+    said = f"tiny: short TPOT +80% is open since {utc(began)} against {{!r}}: this baseline makes that the new normal"
+    assert f"monitor: {said.format('good-day')}\n" == cli.run("baseline", "capture", "a", "--last", "10m").stderr
+    assert [said.format("a")] == cli.json("baseline", "capture", "b", "--last", "10m")["warnings"]
+
+
+@pytest.mark.parametrize("how", ["--last", "--observe"])
+def test_capture_over_a_sick_time(cli: Cli, how: str) -> None:
+    """A time in which the server was hung makes no baseline, whether it is past or to come."""
+    remembered(cli, 30)
+    began = begun(cli, finding("health:tiny:hung", kind="health", subject="hung", summary="tiny: vLLM is hung"))
+
+    assert (
+        f"no baseline was captured: the server was not well since {utc(began)}, and is not yet (tiny: vLLM is hung); "
+        "wait until it is, and choose a time after that"
+    ) == cli.refused("baseline", "capture", "bad", how, "10m", code=1)
+    assert [] == cli.names()
 
 
 @pytest.mark.parametrize(("last", "told"), [("10m", 3), ("30s", 0)])
@@ -904,7 +947,11 @@ def test_help_has_an_example(cli: Cli, command: str) -> None:
 
 def test_config(cli: Cli) -> None:
     """The effective settings are printed as JSON or as TOML that can be read again, with stars for secrets."""
-    env = {"MONITOR_TARGET__TINY__API_KEY": "s3cr3t", "MONITOR_ALERT__FALSE_PAGES_PER_30_DAYS": "2"}
+    env = {
+        "MONITOR_TARGET__TINY__API_KEY": "s3cr3t",
+        "MONITOR_ALERT__FALSE_PAGES_PER_30_DAYS": "2",
+        "MONITOR_CANARY__EXTRA_BODY": '{"tools": [{"type": "function", "a b": [1, true]}]}',
+    }
     result = cli.run("config", "--json", env=env)
     lines = cli.run("config", env=env).stdout.splitlines()
     tree = json.loads(result.stdout)
@@ -914,6 +961,7 @@ def test_config(cli: Cli) -> None:
     assert tree["canary"].pop("priority") is None
     assert tree == tomllib.loads("\n".join(lines))
     assert ("15s", "0s") == (tree["heartbeat"]["every"], tree["canary"]["idle_after"])
+    assert tree["store"]["url"].startswith("sqlite:////")
     assert lines[-2].startswith("# the store is sqlite:////")
     assert lines[-1].startswith(
         "# at most 2 false pages in 30 days, in nine installations of ten: short TTFT, short TPOT may"

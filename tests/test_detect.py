@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from monitor.detect import verdict
 from monitor.detect.calibrate import resolves
-from monitor.detect.strata import load_class, metrics, series, stratum, title, unit, unusable
-from monitor.model import Baseline, Context, Finding, Load, Probe
+from monitor.detect.strata import lagged, load_class, metrics, series, stratum, title, unit, unusable
+from monitor.model import Baseline, Context, Finding, Load, Outcome, Probe
 
 POLICY = verdict.Policy(opens_after=180.0, stale_after=600.0, every=60.0, rate=1e-7)
 IDLE = Load(0.0, 0.0, 0.0)
@@ -187,6 +187,14 @@ def test_noisy_baseline_sees_less() -> None:
     quiet, noise = (verdict.ruler(one, POLICY).calibrations["short", "tpot"] for one in (SHORT, wild))
     assert resolves(noise, 4)[0][0] > 2 * resolves(quiet, 4)[0][0]
     assert {} == found(wild, [*noisy(3, 0.0, 50), *noisy(4, 3000.0, 15, 1.3)])
+
+
+@pytest.mark.parametrize("outcome", ["timeout", "broken", "unreachable"])
+def test_a_failure_is_never_ours(outcome: Outcome) -> None:
+    """A probe that failed counts as failed however late the monitor's own loop was."""
+    late = replace(probe(0.0, 1.0), lag=0.5)
+
+    assert [True, False] == [lagged(late), lagged(replace(late, outcome=outcome, ttft=None))]
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,9 @@
 """The docket: what opens and closes is kept with its messages, and what is known beside it is told with them."""
 
+import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,9 +11,10 @@ from typing import Any
 import pytest
 from examples import AT, finding
 from messages import faults
+from structlog.testing import capture_logs
 
 from monitor.alert.message import message
-from monitor.docket import MOST, Circumstances, Docket
+from monitor.docket import MOST, Circumstances, Docket, leave
 from monitor.judge import Judged
 from monitor.model import Event, Finding, Flip, Incident, Near, Standing
 from monitor.store.engine import connect
@@ -266,3 +269,98 @@ async def test_users_are_told_while_it_lasts(store: Store) -> None:
         said += [(one["status"], one["incident"]["users_said"]) for one in taken(store)]
 
     assert [("firing", "users' TPOT +50%, too"), ("resolved", "")] == said
+
+
+TPOT = replace(SLOW, key="regression:llama:short:tpot", subject="short tpot", summary="llama: TPOT is slow, too")
+
+
+async def left(store: Store, known: Circumstances | None = None, at: float = AT + 60) -> None:
+    """Start anew with settings that know another target only."""
+    await leave(store.outbox, ["qwen"], tell, known or Circumstances(), at)
+
+
+async def test_watched_no_longer_is_told_once(store: Store) -> None:
+    """What was told of a target that is watched no longer ends with one message per trouble, at the first start."""
+    await settle(Docket("llama", store.outbox, tell), [SLOW, TPOT, GONE])
+    began = taken(store)
+    await left(store)
+    ended = taken(store, AT + 90)
+    await left(store, at=AT + 120)
+
+    assert [(one["key"], "resolved") for one in began] == [(one["key"], one["status"]) for one in ended]
+    assert (["regression:llama", "health:llama"], []) == ([one["key"] for one in ended], due(store, AT + 150))
+    assert () == store.outbox.open_findings("llama")
+
+
+async def test_watched_no_longer_is_no_recovery(store: Store) -> None:
+    """The message says that nobody watches any more, and never that it is well."""
+    await settle(Docket("llama", store.outbox, tell), [SLOW])
+    taken(store)
+    await left(store)
+
+    (said,) = due(store)
+    assert (
+        "llama is no longer watched, so whether this is over is not known: "
+        "canary TTFT 50 → 75 ms (+50%) against baseline 'good-day', profile short"
+    ) == said["summary"]
+
+
+async def test_what_is_watched_still_stays_open(store: Store) -> None:
+    """A start touches nothing of the targets that it watches."""
+    await settle(Docket("qwen", store.outbox, tell), [SLOW])
+    taken(store)
+    await left(store)
+
+    assert ([SLOW], []) == ([one.finding for one in store.outbox.open_findings("qwen")], due(store))
+
+
+async def test_watched_no_longer_and_never_delivered(store: Store) -> None:
+    """What a dead sink did not hear of a target that is watched no longer is not sent as firing any more."""
+    await settle(Docket("llama", store.outbox, tell), [SLOW])
+    await left(store)
+
+    assert [("short ttft", "resolved")] == told(store, AT + 1e6)
+
+
+async def test_watched_no_longer_and_muted(store: Store) -> None:
+    """A mute holds the end back of what was told before it; what began in it is never told."""
+    docket = Docket("llama", store.outbox, tell)
+    await settle(docket, [SLOW])
+    taken(store)
+    await settle(docket, [SLOW, GONE], AT + 30, MUTED)
+    await left(store, MUTED)
+
+    assert [[], [("short ttft", "resolved")]] == [told(store, at) for at in (AT + 599, AT + 600)]
+
+
+async def test_watched_no_longer_and_informed_only(store: Store) -> None:
+    """What only informs is closed without a message."""
+    await settle(Docket("llama", store.outbox, tell), [DRIFT])
+    await left(store)
+
+    assert ((), []) == (store.outbox.open_findings("llama"), due(store))
+
+
+async def test_watched_no_longer_is_logged_once(store: Store) -> None:
+    """The log has one line for each target that is watched no longer."""
+    await settle(Docket("llama", store.outbox, tell), [SLOW, GONE])
+    await settle(Docket("other", store.outbox, tell), [SLOW])
+    with capture_logs() as logs:
+        await left(store)
+
+    said = {"event": "target is no longer watched: what was open is closed", "log_level": "warning"}
+    assert [{**said, "target": "llama", "findings": 2}, {**said, "target": "other", "findings": 1}] == logs
+
+
+async def test_watched_no_longer_is_kept_whole_or_not_at_all(store: Store, tmp_path: Path) -> None:
+    """When the store fails at it, nothing is closed and nothing told: the next start does it."""
+    await settle(Docket("llama", store.outbox, tell), [SLOW])
+    taken(store)
+    engine = connect(f"sqlite:///{tmp_path / 'm.db'}")
+    with closing(sqlite3.connect(tmp_path / "m.db", isolation_level=None)) as direct:
+        direct.execute("CREATE TRIGGER full BEFORE INSERT ON delivery BEGIN SELECT RAISE(ABORT, 'disk is full'); END")
+    with pytest.raises(StoreError, match="disk is full"):
+        await leave(Outbox(engine), ["qwen"], tell, Circumstances(), AT + 60)
+    engine.dispose()
+
+    assert ([SLOW], []) == ([one.finding for one in store.outbox.open_findings("llama")], due(store))

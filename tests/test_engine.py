@@ -21,7 +21,7 @@ from sqlmodel import SQLModel
 from monitor import store as package
 from monitor.model import Acceptance, Answer, Event, Probe
 from monitor.store.baselines import Baselines
-from monitor.store.engine import connect, default_url, reason
+from monitor.store.engine import connect, default_url, reason, unopened
 from monitor.store.history import History
 from monitor.store.schema import StoreError
 from monitor.store.store import Store
@@ -163,12 +163,11 @@ def test_sqlite_is_told_how_to_behave(tmp_path: Path) -> None:
     assert ["wal", 5000, 1, 1] == found
 
 
-def test_memory_is_a_store_too() -> None:
-    """A store in memory works as long as it is open."""
-    with opened("sqlite://") as engine:
-        History(engine).remember("llama", [probe()], ())
-
-        assert (probe(),) == History(engine).probes("llama", AT)
+@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:", "sqlite:///FOLDER"])
+def test_a_store_is_a_file(tmp_path: Path, url: str) -> None:
+    """What would be lost, or cannot be a file, is refused before anything is opened."""
+    with pytest.raises(StoreError, match=r"^\[store\] url is not usable: .*(in memory|folder)"):
+        unopened(url.replace("FOLDER", str(tmp_path)))
 
 
 def test_a_text_is_no_database(tmp_path: Path) -> None:
@@ -228,14 +227,6 @@ def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
 
     assert text.startswith(f"store {url} cannot be used: ")
     assert 1 == len(text.splitlines())
-
-
-def test_a_folder_is_no_database(tmp_path: Path) -> None:
-    """A folder in place of the file is refused."""
-    advice = "name a file in a folder that this user may write, or set another [store] url"
-    assert f"store sqlite:///{tmp_path} cannot be used: unable to open database file; {advice}" == refusal(
-        f"sqlite:///{tmp_path}"
-    )
 
 
 def test_a_failed_upgrade_leaves_the_version_before(tmp_path: Path) -> None:

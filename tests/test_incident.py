@@ -154,6 +154,15 @@ def test_a_cause_is_near_any_of_the_findings() -> None:
     assert ("late", 1.0) == (cause.of, cause.weight)
 
 
+def test_what_came_of_a_slowness_is_not_explained() -> None:
+    """That a slow server died later, which is said, weighs nothing: what happened then did not make it slow."""
+    noted = Near("annotation: hi", AT + 115, "annotation")
+    told = only(slow(near=(noted,)), ill("gone", AT + 120, near=(noted,)))
+
+    assert "llama: short TTFT +50%, later it is gone" == told.title
+    assert [0.51] == [cause.weight for cause in told.causes]
+
+
 def test_settings_that_changed_long_ago_come_last() -> None:
     """What changed days before, or nobody saw when, may still be the cause, the newest first; what came later not."""
     entries = [setting("unseen", None), setting("older", AT - 2e6), setting("old", AT - 1e6), setting("later", AT + 1)]
@@ -178,12 +187,18 @@ def test_what_makes_a_server_slow_is_a_cause(subject: str) -> None:
     assert (Cause(f"it is {subject}", subject, AT, 0.99, "send it less"),) == incident.causes
 
 
-@pytest.mark.parametrize(("subject", "since"), [("unreachable", AT - 60), ("saturated", AT + HALF_AFTER + 1)])
-def test_what_does_not_make_a_server_slow_is_no_cause(subject: str, since: float) -> None:
+@pytest.mark.parametrize(
+    ("subject", "since", "said"),
+    [
+        ("unreachable", AT - 60, "it is unreachable, short TTFT +50%"),
+        ("saturated", AT + HALF_AFTER + 1, "short TTFT +50%, later it is saturated"),
+    ],
+)
+def test_what_does_not_make_a_server_slow_is_no_cause(subject: str, since: float, said: str) -> None:
     """A server that is gone, or in trouble only after it was slow, is one more thing that is wrong."""
     incident = only(slow(), ill(subject, since))
 
-    assert (f"llama: it is {subject}, short TTFT +50%", ()) == (incident.title, incident.causes)
+    assert (f"llama: {said}", ()) == (incident.title, incident.causes)
 
 
 def test_a_trouble_of_health_alone() -> None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.ledger import Ledger, settle
+from monitor.ledger import Ledger, close, settle
 from monitor.model import Finding, Flip, OpenFinding
 
 SLOW = Finding("ttft", "regression", "warning", "short ttft", "regression", "slow", "mend", hold=30.0)
@@ -111,6 +111,16 @@ def test_open_finding_is_refreshed() -> None:
 
     assert [] == flips
     assert (OpenFinding(worse, 0.0, 0.0),) == ledger.open
+
+
+def test_everything_is_closed() -> None:
+    """What nobody will judge any more is closed at once; of each group one flip is told, of information none."""
+    alone = replace(INFO, group="alone")
+
+    flips = close(opened(INFO, SLOW, OTHER, alone), 90.0)
+
+    assert [(INFO, False), (SLOW, True), (OTHER, False), (alone, False)] == [(one.finding, one.tell) for one in flips]
+    assert {(False, 0.0, 90.0)} == {(one.opened, one.since, one.at) for one in flips}
 
 
 SOME_KEYS = st.sets(st.sampled_from(sorted(KEYS)))

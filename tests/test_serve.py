@@ -2,12 +2,17 @@
 
 import signal
 import socket
+import time
 from pathlib import Path
 
 import httpx
 import pytest
+from examples import finding
 from processes import run, serve
-from serving import simulated
+from serving import receiver, simulated
+
+from monitor.model import Flip
+from monitor.store.store import Store
 
 pytestmark = pytest.mark.alone
 
@@ -148,3 +153,52 @@ def test_killed_monitor_leaves_no_claim(tmp_path: Path) -> None:
         code = second.end()
 
     assert 0 == code
+
+
+GONE = """
+[alert]
+paging = "{paging}"
+[alert.sink.team]
+kind = "webhook"
+url = "{url}"
+"""
+
+
+async def test_what_is_watched_no_longer_is_closed(tmp_path: Path) -> None:
+    """What was open of a target that the settings have no longer ends with one message to the sinks."""
+    keep_open(tmp_path)
+    async with receiver() as team:
+        with serve(config(tmp_path, extra=GONE.format(paging="on", url=team.url))) as served:
+            async with httpx.AsyncClient() as client:
+                for _ in range(1000):  # each scrape takes its time
+                    await client.get(f"{served.url}/metrics")
+                    if team.got:
+                        break
+
+    assert [("regression:gone", "resolved", "gone")] == [(one["key"], one["status"], one["target"]) for one in team.got]
+    assert "gone is no longer watched, so whether this is over is not known: " in team.got[0]["summary"]
+
+
+@pytest.mark.parametrize(("paging", "mute"), [("shadow", False), ("on", True)])
+async def test_what_is_watched_no_longer_is_closed_quietly(tmp_path: Path, paging: str, mute: bool) -> None:  # noqa: FBT001 - a table's column
+    """In shadow, or while everything is muted, nobody is told of it now."""
+    keep_open(tmp_path, mute=mute)
+    async with receiver() as team:
+        with serve(config(tmp_path, extra=GONE.format(paging=paging, url=team.url))) as served:
+            code = served.end()
+
+    store = Store(f"sqlite:///{tmp_path / 'm.db'}")
+    left, waiting = store.outbox.open_findings("gone"), store.outbox.pending()
+    store.close()
+    assert (0, [], (), {"team": 1} if mute else {}) == (code, team.got, left, waiting)
+
+
+def keep_open(folder: Path, *, mute: bool = False) -> None:
+    """Leave a finding open of a target that the settings do not have."""
+    store = Store(f"sqlite:///{folder / 'm.db'}")
+    slow = finding("regression:gone:short:ttft", group="regression:gone", summary="gone: canary TTFT 50 → 75 ms")
+    now = time.time()
+    store.outbox.settle("gone", [Flip(slow, opened=True, since=now - 300, at=now, tell=True)], (), now)
+    if mute:
+        store.history.hold("*", "mute", now, now + 3600)
+    store.close()

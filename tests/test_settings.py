@@ -342,6 +342,28 @@ def test_command_line_targets_replace(file: Path) -> None:
     assert 20.0 == settings.heartbeat.every
 
 
+def test_a_target_by_its_name(file: Path) -> None:
+    """A target is chosen by its name in the settings, too; a wrong one is told which there are."""
+    settings = load(file, {}, ("qwen",))
+
+    assert {"qwen": "http://qwen:8000"} == {name: target.url for name, target in settings.target.items()}
+    with pytest.raises(SettingsError, match=r"--target: not an address: .*; or a name: Llama, qwen"):
+        load(file, {}, ("gwen",))
+
+
+@pytest.mark.parametrize("where", ["target.llama.api_key", "store.url", "canary.headers.X-Key", "alert.sink.a.secret"])
+def test_stars_are_no_secret(where: str) -> None:
+    """What `monitor config` prints in place of a secret is refused where a secret belongs."""
+    tree: dict[str, object] = {"kind": "webhook", "url": "https://a"} if "sink" in where else {}
+    *path, last = where.split(".")
+    tree[last] = "**********"
+    for part in reversed(path):
+        tree = {part: tree}
+
+    with pytest.raises(ValidationError, match="these stars only stand for a secret"):
+        Settings.model_validate(tree)
+
+
 def test_a_configured_target_keeps_its_name_and_key(file: Path) -> None:
     """A target given by a configured address is the configured one, with name, key and model."""
     settings = load(file, {}, ("http://llama:8000/",))
@@ -360,7 +382,8 @@ def test_servers_of_one_host_are_told_apart() -> None:
 @pytest.mark.parametrize("url", ["localhost:8000", "http://user:s3cr3t@localhost:8000", "http://", ""])
 def test_a_bad_target_on_the_command_line(file: Path, url: str) -> None:
     """A bad address on the command line is told as such, and not blamed on the file."""
-    text = "--target: not an address: write it like http://localhost:8000; credentials go into api_key_file"
+    text = "--target: not an address: write it like http://localhost:8000; credentials go into api_key_file; or "
+    text += "a name: Llama, qwen"
 
     assert text == mistakes(file, {}, (url,))
 
@@ -429,7 +452,7 @@ def test_a_socket_on_the_command_line(file: Path, spelt: str) -> None:
 @pytest.mark.parametrize("spelt", ["unix:", "unix:vllm.sock"])
 def test_no_socket_on_the_command_line(file: Path, spelt: str) -> None:
     """What is no path of a socket is told as such."""
-    expected = "--target: not the path of a socket: write it like /run/vllm.sock"
+    expected = "--target: not the path of a socket: write it like /run/vllm.sock; or a name: Llama, qwen"
 
     assert expected == mistakes(file, targets=(spelt,))
 

@@ -32,7 +32,7 @@ from monitor.model import (
 )
 from monitor.store.baselines import BaselineInfo
 from monitor.store.history import EVERYWHERE, PAGE
-from monitor.store.outbox import Due, Outgoing
+from monitor.store.outbox import Due, Outgoing, Spell
 from monitor.store.schema import StoreError
 from monitor.store.store import Store
 from monitor.tuning.change import Change, Past
@@ -478,6 +478,26 @@ def test_a_closed_finding_is_not_open(store: Store, file: Path) -> None:
 
     times = "SELECT opened_at, closed_at FROM finding WHERE target = 'llama' ORDER BY id"
     assert [(AT, AT + 600), (AT + 900, None)] == rows(file, times)
+
+
+def test_others_of_which_something_is_open(store: Store) -> None:
+    """Targets beside the given ones are named once each while something of them is open."""
+    for target in ("llama", "qwen", "over"):
+        store.outbox.settle(target, [opened(), opened(finding("other"))], (), AT)
+    store.outbox.settle("over", [closed(), closed(finding("other"))], (), AT + 600)
+
+    assert ("qwen",) == store.outbox.others({"llama": 1})
+    assert ("llama", "qwen") == store.outbox.others(())
+
+
+def test_spells_after_a_moment(store: Store) -> None:
+    """What was open of one target after a moment is given with how long it held; what ended by then is not."""
+    store.outbox.settle("llama", [opened(), opened(finding("other"))], (), AT)
+    store.outbox.settle("other", [opened()], (), AT)
+    store.outbox.settle("llama", [closed()], (), AT + 600)
+
+    ended, still = Spell(finding(), AT - 300, AT + 600), Spell(finding("other"), AT - 300, None)
+    assert [(ended, still), (still,)] == [store.outbox.spells("llama", at) for at in (AT + 599, AT + 600)]
 
 
 def test_flips_without_their_messages_are_not_kept(store: Store) -> None:

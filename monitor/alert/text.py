@@ -25,7 +25,7 @@ def _lines(message: Mapping[str, Any]) -> Iterator[str]:
     firing = message["status"] == "firing"
     incident = message["incident"] or {}
     causes = [_cause(one) for one in incident.get("causes", ())]
-    yield f"since {message['since_utc']}" + ("" if firing else f", over at {message['at_utc']}")
+    yield f"since {message['since_utc']}" + ("" if firing else f", closed at {message['at_utc']}")
     yield from (f"also {one}" for one in message["also"][:MOST])
     if said := incident.get("users_said"):
         yield said

@@ -42,6 +42,7 @@ def report(baseline: Baseline, policy: Policy, outcome: Outcome) -> None:
     informs = sum(not one.pages for one in outcome.episodes)
     also = f"; {_count(informs, 'finding')} only inform" if informs else ""
     out.print(f"Would have paged {_count(outcome.pages, 'time')}: what opens together is one page{also}.")
+    out.print("Of latency only: health and settings are judged as they come, and not again.")
 
 
 def _table(episodes: tuple[Episode, ...]) -> Table:

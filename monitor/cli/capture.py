@@ -10,6 +10,7 @@ import click
 
 from monitor import capture
 from monitor.cli.baseline import summary
+from monitor.cli.capture_known import warnings
 from monitor.cli.capture_session import Session, before, from_history, observe
 from monitor.cli.options import (
     config_option,
@@ -26,6 +27,7 @@ from monitor.detect.ruler import MIN_SAMPLES, Policy
 from monitor.detect.strata import lagged
 from monitor.model import Baseline, Probe
 from monitor.parts import policy
+from monitor.script.shell import plain
 
 MOST_LOAD = 1024
 
@@ -40,7 +42,8 @@ def levels(_ctx: click.Context, _param: click.Parameter, text: str | None) -> tu
 
 @click.command(
     "capture",
-    help="Capture a baseline by sending canaries now, or from what a serving monitor stored; it becomes active.",
+    help="Capture a baseline by sending canaries now, or from what a serving monitor stored; it becomes active. "
+    "A regression that is open is said: it becomes the new normal.",
     epilog="Example: monitor baseline capture good-day --requests 200 --rate 2",
 )
 @click.argument("name", required=False)
@@ -69,9 +72,14 @@ def levels(_ctx: click.Context, _param: click.Parameter, text: str | None) -> tu
     "watch",
     callback=seconds,
     metavar="DURATION",
-    help="Wait so long, then take what was stored meanwhile.",
+    help="Wait so long, then take what was stored meanwhile; refused if the server was not well.",
 )
-@click.option("--last", callback=seconds, metavar="DURATION", help="Take the stored probes of the last 30m, 6h, ...")
+@click.option(
+    "--last",
+    callback=seconds,
+    metavar="DURATION",
+    help="Take the stored probes of the last 30m, 6h, ...; refused if the server was not well in that time.",
+)
 @config_option
 @targets_option
 @json_option
@@ -99,8 +107,12 @@ def capture_command(  # one parameter per option
             made, sample, beside = asyncio.run(session.run(name, before(store, target_name)))
         else:
             made, sample, beside = asyncio.run(from_history(chosen, target_name, target, store, name, last))
+        known = warnings(store, target_name, target.endpoint)
         store.baselines.save(made)
-    _print_captured(made, sample, beside, policy(chosen), as_json=as_json)
+    if as_json:
+        _print_json(made, sample, beside, policy(chosen), known)
+    else:
+        _print_captured(made, sample, beside, policy(chosen), known)
 
 
 def _medians_json(one: capture.Medians) -> dict[str, Any]:
@@ -117,22 +129,36 @@ def _medians_json(one: capture.Medians) -> dict[str, Any]:
     }
 
 
+def _benchmark(sample: tuple[Probe, ...]) -> capture.Benchmark:
+    return capture.benchmark([probe for probe in sample if not lagged(probe)])
+
+
+def _print_json(
+    made: Baseline, sample: tuple[Probe, ...], beside: tuple[Probe, ...], measure: Policy, known: list[str]
+) -> None:
+    print_json(
+        {
+            "baseline": summary(made),
+            "benchmark": asdict(_benchmark(sample)),
+            "profiles": [_medians_json(one) for one in capture.medians(beside)],
+            "detects": capture.resolution(made, measure),
+            "warnings": known,
+        }
+    )
+
+
 def _print_captured(  # what was captured, and how it is judged
-    made: Baseline, sample: tuple[Probe, ...], beside: tuple[Probe, ...], measure: Policy, *, as_json: bool
+    made: Baseline, sample: tuple[Probe, ...], beside: tuple[Probe, ...], measure: Policy, known: list[str]
 ) -> None:
     spoiled = sum(lagged(probe) for probe in sample)
-    result = capture.benchmark([probe for probe in sample if not lagged(probe)])
-    sees = capture.resolution(made, measure)
-    if as_json:
-        profiles = [_medians_json(one) for one in capture.medians(beside)]
-        print_json({"baseline": summary(made), "benchmark": asdict(result), "profiles": profiles, "detects": sees})
-        return
+    for warning in known:
+        click.echo(f"monitor: {plain(warning)}", err=True)
     out = console()
-    out.print(benchmark_table(result))
+    out.print(benchmark_table(_benchmark(sample)))
     if beside:
         out.print(medians_table(capture.medians(beside)))
     if spoiled:
         out.print(f"{spoiled} more were left out: the monitor's own loop lagged, because this machine is busy")
     out.print(f"Baseline {made.name!r} of {made.context.model} is active. It can detect:")
-    for line in sees:
+    for line in capture.resolution(made, measure):
         out.print(f"  {line}")

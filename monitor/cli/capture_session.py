@@ -16,6 +16,7 @@ from monitor.canary.background import busy
 from monitor.canary.canary import Server
 from monitor.canary.stopwatch import Stopwatch
 from monitor.cli.canary import introduce
+from monitor.cli.capture_known import refuse_sick
 from monitor.cli.look import LIMIT
 from monitor.collect.registry import run
 from monitor.collect.vllm import look as vllm
@@ -106,11 +107,12 @@ def before(store: Store, target: str) -> tuple[Series, ...]:
 
 
 def observe(store: Store, target: str, seconds: float) -> None:
-    """Wait while a serving monitor stores probes; raises CaptureError early if none does."""
+    """Wait while a serving monitor stores probes; raises early if none does, or if the server is not well."""
     since = time.time()
     with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True) as progress:
         task = progress.add_task("observing", total=seconds)
         while (passed := time.time() - since) < seconds:
+            refuse_sick(store, target, since)
             if passed > NOBODY and not store.history.probes(target, since):
                 raise capture.CaptureError(
                     f"no probe of {target} was stored in {NOBODY / 60:.0f} min: "
@@ -125,6 +127,7 @@ async def from_history(
 ) -> Captured:
     """Make a baseline of the probes that were stored in the last seconds."""
     since = time.time() - last
+    refuse_sick(store, target_name, since)
     async with client(target) as connection:
         snapshot = await run("vllm", partial(vllm.look, connection), LIMIT)
         model = introduce(make_canary(chosen, connection, Stopwatch()), snapshot, target)

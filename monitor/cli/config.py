@@ -83,15 +83,27 @@ def _budget(chosen: Settings) -> str:
 
 
 def _lines(path: tuple[str, ...], tree: dict[str, Any]) -> Iterator[str]:
-    """Write settings as TOML, whose plain values are written as JSON's are."""
+    """Write settings as TOML."""
     for key, value in tree.items():
-        where = (*path, key if re.fullmatch(r"[\w-]+", key, re.ASCII) else json.dumps(key, ensure_ascii=False))
+        where = (*path, _key(key))
         if isinstance(value, dict) and value:
             yield from _lines(where, value)
         elif value is None:
             yield f"# {'.'.join(where)} is not set"
         else:
-            yield f"{'.'.join(where)} = {json.dumps(value, ensure_ascii=False)}"
+            yield f"{'.'.join(where)} = {_written(value)}"
+
+
+def _written(value: Any) -> str:  # noqa: ANN401 - whatever settings hold
+    if isinstance(value, list):
+        return f"[{', '.join(map(_written, value))}]"
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{_key(key)} = {_written(each)}' for key, each in value.items())}}}"
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _key(name: str) -> str:
+    return name if re.fullmatch(r"[\w-]+", name, re.ASCII) else json.dumps(name, ensure_ascii=False)
 
 
 @click.command(help="Print the catalogue of exported metrics as Markdown.", epilog="Example: monitor metrics")

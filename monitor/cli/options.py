@@ -28,8 +28,8 @@ targets_option = click.option(
     "--target",
     "urls",
     multiple=True,
-    metavar="URL",
-    help="Server to talk to, instead of the configured ones; repeatable.",
+    metavar="NAME|URL",
+    help="Server to talk to, by its name in the settings or its address, instead of all configured ones; repeatable.",
 )
 address_option = click.option(
     OPTION, "address", default=ADDRESS, show_default=True, metavar="HOST:PORT", help="Where to serve."
@@ -46,7 +46,7 @@ def only_target(chosen: Settings) -> tuple[str, Target]:
     """Give the one target a command is for; raises SettingsError if there are several, or none."""
     if len(some_target(chosen).target) > 1:
         raise SettingsError(
-            f"several targets are configured ({', '.join(chosen.target)}): choose one with --target URL"
+            f"several targets are configured ({', '.join(chosen.target)}): choose one with --target NAME"
         )
     return next(iter(chosen.target.items()))
 

@@ -31,7 +31,8 @@ def serve(address: str, file: Path | None, urls: tuple[str, ...]) -> None:
 
 
 @click.command(
-    help="Serve a simulated vLLM; its knobs can be turned while it runs, with POST /simulate.",
+    help="Serve a simulated vLLM; its knobs can be turned while it runs, by POST /simulate with a JSON object of them, "
+    'like {"slow": 2.0}; GET /simulate shows them.',
     epilog="Example: monitor simulate --listen 127.0.0.1:8000 --set ttft=0.05 --set tpot_slow=1.5",
 )
 @click.option("--listen", "address", default="127.0.0.1:8000", show_default=True, metavar="HOST:PORT", help="Where.")

@@ -103,8 +103,11 @@ def place(probe: Probe) -> tuple[float, float]:
 
 
 def lagged(probe: Probe) -> bool:
-    """Tell whether our own event loop was too late for the probe's latencies to be the server's."""
-    return probe.lag > max(LAG_FLOOR, LAG_SHARE * (probe.ttft or 0.0))
+    """Tell whether our own event loop was too late for the probe's latencies to be the server's.
+
+    A failed probe has none: it is the server's failure however late we were.
+    """
+    return probe.outcome == "ok" and probe.lag > max(LAG_FLOOR, LAG_SHARE * (probe.ttft or 0.0))
 
 
 def unusable(probe: Probe) -> str:

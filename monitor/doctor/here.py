@@ -5,6 +5,7 @@ import math
 import resource
 import shutil
 import time
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -93,17 +94,16 @@ def store(settings: Settings, now: float) -> Stored:
 
 def _read(opened: Store, settings: Settings, now: float) -> Stored:
     where, count = opened.where, len(opened.baselines.all())
-    failed: dict[str, int] = {}
-    for message in opened.outbox.due(math.inf):
-        if message.attempts:
-            failed[message.sink] = failed.get(message.sink, 0) + 1
+    waiting = opened.outbox.due(math.inf)
+    parked = {message.sink for message in waiting if message.attempts}  # the others of its sink wait behind it
+    failed = Counter(message.sink for message in waiting if message.sink in parked)
     future = any(opened.history.probes(target, now + SLACK) for target in settings.target)
     folder = Path(where).parent
-    free = shutil.disk_usage(folder).free if where and folder.is_dir() else LITTLE_SPACE
+    free = shutil.disk_usage(folder).free if folder.is_dir() else LITTLE_SPACE
     if free < LITTLE_SPACE:
         check = Check("store", works=False, says=f"{where}: only {free >> 20} MiB free", add="free some disk space")
     else:
-        check = Check("store", works=True, says=f"{where or 'in memory'}, {count} baselines")
+        check = Check("store", works=True, says=f"{where}, {count} baseline{'' if count == 1 else 's'}")
     return Stored(check, future, failed, opened.outbox.took())
 
 
@@ -177,7 +177,7 @@ def _sink(own: str, sink: Sink, stored: Stored, *, silent: bool) -> Check:
     except SettingsError as error:
         return broken(name, str(error))
     if failed:
-        says = f"{kind}: {failed} messages could not be delivered yet"
+        says = f"{kind}: {failed} message{'s' if failed > 1 else ''} could not be delivered yet"
         return Check(name, works=False, says=says, add="see why in the log of monitor serve, and correct url")
     if silent:
         says = f"{kind}: paging is in shadow, so that it is told nothing"

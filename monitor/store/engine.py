@@ -56,7 +56,10 @@ def connect(url: str) -> Engine:
 def unopened(url: str) -> Engine:
     """Read what a URL means, and touch nothing; raises StoreError if it means nothing, or its driver is not here."""
     try:
-        return create_engine(make_url(url or default_url(os.environ, os.getuid())))
+        meant = make_url(url or default_url(os.environ, os.getuid()))
+        if meant.get_backend_name() == "sqlite":
+            _is_file(meant.database)
+        return create_engine(meant)
     except ImportError as error:
         advice = "install that driver, or set another [store] url"
         raise StoreError(f"[store] url is not usable: {error}; {advice}") from None
@@ -65,6 +68,15 @@ def unopened(url: str) -> Engine:
         raise StoreError(f"[store] url is not usable: {error}; {advice}") from None
     except ValueError:  # its text may be a part of the password
         raise StoreError("[store] url is not usable: its port is not a number") from None
+
+
+def _is_file(database: str | None) -> None:
+    if database in {None, "", ":memory:"}:
+        advice = "write it like sqlite:////var/lib/vllm-monitor/monitor.db"
+        raise StoreError(f"[store] url is not usable: what is only in memory is lost; {advice}")
+    if Path(str(database)).is_dir():
+        advice = "name a file in it, or set another [store] url"
+        raise StoreError(f"[store] url is not usable: {database} is a folder; {advice}")
 
 
 @contextmanager

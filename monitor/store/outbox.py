@@ -34,6 +34,15 @@ class Due:
     attempts: int
 
 
+@dataclass(frozen=True, slots=True)
+class Spell:
+    """A finding and for how long it held; `closed_at` is None while it is open."""
+
+    finding: Finding
+    since: float
+    closed_at: float | None
+
+
 class Outbox:
     """Every method is one transaction; blocking: call through `asyncio.to_thread` from async code."""
 
@@ -47,11 +56,20 @@ class Outbox:
             rows = connection.execute(query).all()
         return tuple(OpenFinding(_finding(row.finding), row.since, row.opened_at) for row in rows)
 
-    def close_others(self, targets: Iterable[str], at: float) -> None:
-        """Close what is open of targets that are watched no longer: nobody will ever judge it again."""
+    def others(self, targets: Iterable[str]) -> tuple[str, ...]:
+        """Name the targets beside these of which something is open."""
         gone = FINDING.c.closed_at.is_(None) & FINDING.c.target.not_in(list(targets))
+        query = select(FINDING.c.target).where(gone).distinct().order_by(FINDING.c.target)
         with transaction(self._engine) as connection:
-            connection.execute(update(FINDING).where(gone).values(closed_at=at))
+            return tuple(connection.execute(query).scalars())
+
+    def spells(self, target: str, after: float) -> tuple[Spell, ...]:
+        """Give what was open after a moment, or still is."""
+        lately = FINDING.c.closed_at.is_(None) | (FINDING.c.closed_at > after)
+        query = select(FINDING).where(FINDING.c.target == target, lately).order_by(FINDING.c.id)
+        with transaction(self._engine) as connection:
+            rows = connection.execute(query).all()
+        return tuple(Spell(_finding(row.finding), row.since, row.closed_at) for row in rows)
 
     def settle(self, target: str, flips: Iterable[Flip], outgoing: Iterable[Outgoing], at: float) -> None:
         """Keep flips together with the messages about them: both or neither."""

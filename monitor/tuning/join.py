@@ -12,6 +12,8 @@ BEFORE = 3600.0
 """Seconds before a regression's onset in which a change may have to do with it."""
 AFTER = 600.0
 """Seconds after it: a change is noted at the next look, and slowness counts from its first probe."""
+NOTED = 120.0
+"""Seconds after it in which what somebody notes may be what he did; later it is what he thinks of it."""
 MOST = 5
 """So many are told, the nearest."""
 
@@ -70,7 +72,7 @@ def _near(finding: Finding, onset: float | None, changes: Iterable[Near], slower
     if onset is None:
         return ()
     if finding.kind != "tuning":
-        near = [one for one in changes if -BEFORE <= one.at - onset <= AFTER]
+        near = [one for one in changes if -BEFORE <= one.at - onset <= (NOTED if one.of == "annotation" else AFTER)]
     else:
         near = [one for one in slower if -BEFORE <= onset - one.at <= AFTER]
     return tuple(sorted(near, key=lambda one: (abs(one.at - onset), one.at))[:MOST])

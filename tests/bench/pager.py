@@ -3,8 +3,8 @@
 Rules and routes are those that are shipped.
 
 Run it on the machine of a vLLM: python tests/bench/pager.py http://127.0.0.1:8000 PID, with the process that computes
-(VLLM::Worker). More than half an hour: four minutes of baseline, the slowdown, and a quarter of an hour in which the
-alert is kept so that a restart of the monitor does not end it. Needs Debian's prometheus and prometheus-alertmanager.
+(VLLM::Worker). About twenty minutes, four of them for the baseline. Needs Debian's prometheus and
+prometheus-alertmanager.
 """
 
 import argparse
@@ -55,7 +55,6 @@ UNFILLED = """\
     #   - url: https://example.org/alerts
 """
 """Where alertmanager.yml asks for a receiver: without one it tells nobody."""
-KEPT = "keep_firing_for: 15m"
 PATIENCE = 2400.0
 """Seconds until what is waited for is given up."""
 
@@ -108,13 +107,13 @@ def started(*command: str) -> Iterator[None]:
 
 
 @contextmanager
-def stack(folder: Path, monitor: str, hook: str, keep: str) -> Iterator[str]:
+def stack(folder: Path, monitor: str, hook: str) -> Iterator[str]:
     """Run Prometheus and Alertmanager with the files that are shipped; gives Prometheus' URL."""
     prometheus, manager = port(), port()
     scrapes, routes = folder / "prometheus.yml", folder / "alertmanager.yml"
-    rules = folder / "monitor.rules.yml"
-    rules.write_text((ALERTS / rules.name).read_text().replace(KEPT, f"keep_firing_for: {keep}"))
-    scrapes.write_text(SCRAPES.format(rules=rules, manager=manager, monitor=monitor.removeprefix("http://")))
+    scrapes.write_text(
+        SCRAPES.format(rules=ALERTS / "monitor.rules.yml", manager=manager, monitor=monitor.removeprefix("http://"))
+    )
     before, asks, after = (ALERTS / "alertmanager.yml").read_text().partition(UNFILLED)
     assert asks, "alertmanager.yml has another place for a receiver"
     routes.write_text(f"{before}    webhook_configs:\n      - url: {hook}\n{after}")
@@ -177,7 +176,6 @@ async def main() -> None:
     parser = argparse.ArgumentParser(description="How long a slowdown takes to reach a person.")
     parser.add_argument("url", help="the vLLM, on this machine")
     parser.add_argument("worker", type=int, help="the number of its process that computes")
-    parser.add_argument("--keep", default="15m", help="what keep_firing_for is instead of 15m, to be done sooner")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -188,8 +186,8 @@ async def main() -> None:
         )
         say(captured.stdout or captured.stderr)
         async with receiver() as hook, httpx.AsyncClient(trust_env=False) as client:
-            with serve(config) as served, stack(folder, served.url, hook.url, chosen.keep) as prometheus:
-                say(f"keep_firing_for is {chosen.keep}; Prometheus is at {prometheus}")
+            with serve(config) as served, stack(folder, served.url, hook.url) as prometheus:
+                say(f"Prometheus is at {prometheus}")
                 await told(Seen(served.url, prometheus, hook, client), chosen.worker)
             for message in hook.got:
                 alerts = [(one["labels"]["alertname"], one["annotations"]["summary"]) for one in message["alerts"]]
