@@ -75,12 +75,14 @@ def heads() -> Table:
 
 
 def seen(fault: Fault) -> str:
-    """Say when a recorded fault paged, and what it was seen to change."""
-    first = min(fault.pages, key=lambda one: one.opened_at, default=None)
+    """Say when a recorded fault was found, and what it was seen to change."""
+    told_of = fault.pages or fault.found
+    first = min(told_of, key=lambda one: one.opened_at, default=None)
     if first is None:
         return "not found"
-    what = ", ".join(f"{one.finding.subject} {one.change_ratio:+.0%}" for one in fault.pages)
-    return f"paged after {first.opened_at - fault.began:.0f} s, begun {first.onset_at - fault.began:+.0f} s: {what}"
+    what = ", ".join(f"{one.finding.subject} {one.change_ratio:+.0%}" for one in told_of)
+    how = "paged" if fault.pages else "informed"
+    return f"{how} after {first.opened_at - fault.began:.0f} s, begun {first.onset_at - fault.began:+.0f} s: {what}"
 
 
 def run(worlds: Sequence[str], baselines: int, first: int, jobs: int, raw: TextIO | None) -> None:

@@ -23,6 +23,9 @@ BASELINE_ENDS, FAULT = "baseline ends", "fault: "
 HOLD, STALE, BEAT = 180.0, 600.0, 15.0
 """The defaults of alert.opens_after, of silence that ends judging, and of heartbeat.every, in seconds."""
 
+EARLY = 30.0
+"""Seconds by which an onset may be before its fault, and is of it still: fifteen probes."""
+
 
 @dataclass(frozen=True, slots=True)
 class Fault:
@@ -31,12 +34,17 @@ class Fault:
     name: str
     began: float
     ended: float
-    pages: tuple[Episode, ...]
+    found: tuple[Episode, ...]
+
+    @property
+    def pages(self) -> tuple[Episode, ...]:
+        """What was paged of it."""
+        return tuple(one for one in self.found if one.pages)
 
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What was told of a series: each fault, the pages that are of none, and findings that only inform."""
+    """What was told of a series: each fault, the pages that are of none, and findings of none that only inform."""
 
     name: str
     hours: float
@@ -61,18 +69,18 @@ def _compared(name: str, recording: Recording, pages: float) -> Told:
         Fault(text.removeprefix(FAULT), at, until, tuple(_of(at, until, episodes)))
         for (at, text), until in begins.items()
     )
-    true = [one for fault in faults for one in fault.pages]
+    others = [one for one in episodes if not any(one in fault.found for fault in faults)]
     return Told(
         name,
         (recording.probes[-1].at - known) / 3600,
         faults,
-        tuple(one for one in episodes if one.pages and one not in true),
-        tuple(one for one in episodes if not one.pages),
+        tuple(one for one in others if one.pages),
+        tuple(one for one in others if not one.pages),
     )
 
 
 def _of(began: float, ended: float, episodes: Iterable[Episode]) -> Iterator[Episode]:
-    return (one for one in episodes if one.pages and began <= one.opened_at and one.onset_at < ended)
+    return (one for one in episodes if began <= one.opened_at and began - EARLY <= one.onset_at < ended)
 
 
 def _judged(name: str, recording: Recording, known: float, pages: float) -> Outcome:
