@@ -5,7 +5,7 @@ import json
 import os
 import sqlite3
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -74,9 +74,10 @@ def _is_file(database: str | None) -> None:
     if database in {None, "", ":memory:"}:
         advice = "write it like sqlite:////var/lib/vllm-monitor/monitor.db"
         raise StoreError(f"[store] url is not usable: what is only in memory is lost; {advice}")
-    if Path(str(database)).is_dir():
-        advice = "name a file in it, or set another [store] url"
-        raise StoreError(f"[store] url is not usable: {database} is a folder; {advice}")
+    with suppress(OSError):  # a folder that may not be looked into is told of when it is opened
+        if Path(str(database)).is_dir():
+            advice = "name a file in it, or set another [store] url"
+            raise StoreError(f"[store] url is not usable: {database} is a folder; {advice}")
 
 
 @contextmanager
