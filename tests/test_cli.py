@@ -267,7 +267,7 @@ def test_one_target_is_needed(cli: Cli, command: list[str]) -> None:
     """What talks to one server asks which, when there are several."""
     text = cli.refused(*command, "--target", "http://a:8000", "--target", "http://b:8000")
 
-    assert "several targets are configured (a:8000, b:8000): choose one with --target URL" == text
+    assert "several targets are configured (a:8000, b:8000): choose one with --target NAME" == text
 
 
 def test_capture_json(captured: tuple[Any, Baseline]) -> None:
